@@ -1,0 +1,7 @@
+"""The facade: `TaskManager`, and what it hands out."""
+
+from task.models.details import Health
+from task.models.function import TaskFunction
+from task.models.manager import TaskManager
+
+__all__ = ["Health", "TaskFunction", "TaskManager"]

@@ -1,0 +1,114 @@
+"""What people see of a manager: `tasks_detail` and `Health`, read off at the moment of asking."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import inspect
+from typing import Any
+
+import schedule
+
+from task.models.function import TaskFunction
+from task.runs import Run
+from task.stores import Switch
+
+__all__ = ["Health", "task_detail"]
+
+Moment = datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a manager does its work, and if not, why. It is true when healthy.
+
+    >>> bool(Health(False, "stopped", 1, ("the loop is not running",)))
+    False
+    """
+
+    #: Nothing is wrong.
+    healthy: bool
+    #: ``stopped``, ``starting``, ``running``, ``stopping`` or ``forked``.
+    state: str
+    #: The process that asked.
+    pid: int
+    #: What is wrong, in plain words.
+    causes: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return self.healthy
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"healthy": self.healthy, "state": self.state, "pid": self.pid, "causes": list(self.causes)}
+
+
+def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dict[str, Any]:
+    """One task as JSON-ready values; *running* is whether its manager's loop runs."""
+    binding = task.binding
+    store = binding.pipeline.store
+    summary = store.summary(task.name)
+    active = store.active(task.name)
+    entry = binding.entry
+    slot = entry.timetable.next_slot() if running and entry is not None and entry.reason is None else None
+    schedules = [_schedule_detail(job, running) for job in task.schedules]
+    return {
+        "name": task.name,
+        "description": inspect.getdoc(task.spec.func) or "",
+        "schedules": schedules,
+        "last_run": max((job["last_run"] for job in schedules if job["last_run"]), default=None, key=_moment),
+        "next_run": None if slot is None else slot.astimezone().isoformat(),
+        "running": any(run.started_at is not None for run in active),
+        "queued": any(run.started_at is None for run in active),
+        "enabled": (switch := store.switch(task.name, now)).enabled,
+        "switch": _switch_detail(switch),
+        "threaded": task.spec.threaded,
+        "tags": list(task.spec.tags),
+        "counts": {
+            "runs": summary.runs,
+            "failures": summary.failures,
+            "consecutive_failures": summary.consecutive_failures,
+            "skips": summary.skips,
+        },
+        "last_outcome": _outcome(summary.last),
+        "broken": None if entry is None else entry.reason,
+    }
+
+
+def _moment(text: str) -> Moment:
+    return datetime.datetime.fromisoformat(text)
+
+
+def _switch_detail(switch: Switch) -> dict[str, Any]:
+    return {
+        "note": switch.note,
+        "until": None if switch.until is None else switch.until.isoformat(),
+        "at": None if switch.at is None else switch.at.isoformat(),
+    }
+
+
+def _schedule_detail(job: schedule.Job, running: bool) -> dict[str, Any]:
+    """The cadence is what ``repr(job)`` says before `` do ``: ``Every 1 day at 10:30:00``."""
+    return {
+        "cadence": repr(job).partition(" do ")[0],
+        "last_run": _local(job.last_run),
+        "next_run": _local(job.next_run) if running else None,
+        "until": _local(job.cancel_after),
+    }
+
+
+def _local(moment: Moment | None) -> str | None:
+    """`schedule` keeps naive local times; people and programs get the offset with them."""
+    return None if moment is None else moment.astimezone().isoformat()
+
+
+def _outcome(run: Run | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    return {
+        "state": str(run.state),
+        "trigger": run.trigger,
+        "finished_at": None if run.finished_at is None else run.finished_at.astimezone().isoformat(),
+        "duration": run.duration,
+        "error": run.error,
+    }

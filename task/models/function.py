@@ -1,0 +1,202 @@
+"""``TaskFunction``: a function with a schedule, which is still a function."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import sys
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import schedule
+
+from task.clock import SystemClock
+from task.errors import DeclarationError, DeclarationTypeError
+from task.pipeline import Binding, Pipeline
+from task.runs import Run, RunState
+from task.schedules import shorten
+from task.spec import TaskSpec, check_parameters
+from task.stores import MemoryStore, Switch
+
+__all__ = ["TaskFunction"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskFunction(Generic[P, R]):
+    """What `@task` makes of a function: it calls, type-checks, documents and tests like that function.
+
+    Calling it runs the body at once in the caller's thread, under the task's guards and on its record:
+    it returns the body's value and raises the body's exception. When a guard refuses (disabled,
+    already running) it returns None, and the refusal is recorded as a skip. A call from inside a run
+    of the same task is a plain call. An async task returns an awaitable that does the same.
+
+    >>> from task import task
+    >>> @task
+    ... def double(number: int) -> int:
+    ...     return 2 * number
+    >>> double(21), double.name, double.is_enable
+    (42, 'double', True)
+    """
+
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, spec: TaskSpec, *, instance: object = None, static: bool = False) -> None:
+        functools.update_wrapper(self, spec.func)
+        #: The frozen declaration.
+        self.spec = spec
+        self._instance = instance
+        self._static = static
+        self._binding: Binding | None = None
+        self._owner: weakref.ref[object] | None = None
+        self._attribute: str | None = None
+
+    @classmethod
+    def declare(cls, func: Any, schedule: Any = None, **options: Any) -> TaskFunction[..., Any]:
+        """Validate a declaration and make its task; `task.task` delegates to it.
+
+        Raises `DeclarationError`, `DeclarationTypeError` or `ScheduleError`.
+        """
+        if isinstance(func, TaskFunction):
+            raise DeclarationTypeError(f"{func!r} is a task already: decorate a function once.")
+        return cls(TaskSpec.declare(func, schedule, **options), static=isinstance(func, staticmethod))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        binding = self.binding
+        result: R = binding.pipeline.call(binding, args, kwargs)
+        return result
+
+    # What it is.
+
+    @property
+    def name(self) -> str:
+        """Its name, unique within a manager."""
+        return self.spec.name
+
+    @property
+    def func(self) -> Callable[P, R]:
+        """The plain function, bound to its instance where it is a method."""
+        body: Callable[P, R] = self._body()
+        return body
+
+    @property
+    def schedules(self) -> list[schedule.Job]:
+        """The live Jobs at its owner; those declared, as long as it has none."""
+        entry = self._binding.entry if self._binding is not None else None
+        return list(self.spec.schedules) if entry is None else [line.job for line in entry.timetable.lines]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run of it is under way at its owner."""
+        binding = self.binding
+        return any(run.state is RunState.RUNNING for run in binding.pipeline.store.active(self.name))
+
+    @property
+    def is_enable(self) -> bool:
+        """Whether its operator switch is on."""
+        binding = self.binding
+        return binding.pipeline.store.switch(self.name, binding.pipeline.clock.now()).enabled
+
+    # What can be done with it.
+
+    def enable(self) -> None:
+        """Turn the operator switch on. Slots that came due meanwhile stay skipped."""
+        self._turn(Switch(True, at=self.binding.pipeline.clock.now()))
+
+    def disable(self, note: str | None = None, until: datetime.datetime | None = None) -> None:
+        """Turn the operator switch off: slots, calls and triggers are skipped, and recorded as such.
+
+        *note* says why; *until* (aware) turns it on again by itself. A run under way goes on. Raises
+        `DeclarationError` for a naive *until*.
+        """
+        if until is not None and (not isinstance(until, datetime.datetime) or until.utcoffset() is None):
+            raise DeclarationError(f"Task {self.name!r}: until is an aware datetime, not {shorten(until)}.")
+        self._turn(Switch(False, note, until, self.binding.pipeline.clock.now()))
+
+    def _turn(self, switch: Switch) -> None:
+        self.binding.pipeline.store.turn(self.name, switch)
+
+    def trigger(self, **parameters: Any) -> Run:
+        """A run now, on the owner's executor, guarded and recorded; *parameters* go over the declared ones.
+
+        Returns at once. A guard's refusal is a run in the state ``skipped``. Raises `DeclarationError`
+        for a parameter that the body does not take, `ManagerStateError` when no manager runs the task.
+        """
+        check_parameters(self.name, self._body(), parameters)
+        binding = self.binding
+        return binding.pipeline.trigger(binding, parameters)
+
+    # How it is tied.
+
+    @property
+    def binding(self) -> Binding:
+        """Its tie to its owner; without one, to a ledger of its own, so that its guards always hold."""
+        if self._binding is None:
+            self._bind_privately(None)
+        assert self._binding is not None
+        return self._binding
+
+    def _bind_privately(self, origin: MemoryStore | None) -> None:
+        store = MemoryStore()
+        store.register(self.name, disabled=self.spec.disabled, origin=origin)
+        self._binding = Binding(self.spec, self._body(), Pipeline(store, SystemClock()))
+
+    def owner(self) -> object | None:
+        """The first manager that registered it and still lives."""
+        return None if self._owner is None else self._owner()
+
+    def bind(self, owner: object, pipeline: Pipeline) -> Binding:
+        """Make *owner* the owner: its ledger takes over what was known of the task."""
+        origin = None if self._binding is None else self._binding.pipeline.store
+        pipeline.store.register(self.name, disabled=self.spec.disabled, origin=origin)
+        self._binding = Binding(self.spec, self._body(), pipeline)
+        self._owner = weakref.ref(owner)
+        return self._binding
+
+    def unbind(self, owner: object) -> None:
+        """End the tie to *owner*; what its ledger knew stays with the function."""
+        if self.owner() is owner and self._binding is not None:
+            store = self._binding.pipeline.store
+            self._owner = None
+            self._bind_privately(store if isinstance(store, MemoryStore) else None)
+
+    def twin(self) -> TaskFunction[P, R]:
+        """The same task for another manager than the owner."""
+        return TaskFunction(self.spec, instance=self._instance, static=self._static)
+
+    def _body(self) -> Any:
+        return self.spec.func if self._instance is None else types.MethodType(self.spec.func, self._instance)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._attribute = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> TaskFunction[..., Any]:
+        """As a method: the task of that instance, one for each."""
+        if instance is None or self._static:
+            return self
+        name = self._attribute or self.__name__
+        try:
+            kept = instance.__dict__
+        except AttributeError:
+            raise DeclarationTypeError(
+                f"Task {self.name!r} is a method of {type(instance).__qualname__}, whose instances have no "
+                "__dict__ to keep it in. Remove __slots__, or use a staticmethod."
+            ) from None
+        made: TaskFunction[..., Any] = kept.setdefault(name, TaskFunction(self.spec, instance=instance))
+        return made
+
+    @property
+    def _is_coroutine(self) -> object:
+        # What `asyncio.iscoroutinefunction` looks for; asyncio is not loaded for the asking.
+        coroutines = sys.modules.get("asyncio.coroutines")
+        return getattr(coroutines, "_is_coroutine", None) if self.binding.coroutine else None
+
+    def __reduce__(self) -> str:
+        return self.__qualname__  # pickled and copied by its name, as a function is
+
+    def __repr__(self) -> str:
+        return f"<task {self.name!r} at {self.spec.place}>"

@@ -1,0 +1,128 @@
+"""From a declaration to its entry on the heap: live copies of the Jobs, their anchors, their first slots."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import functools
+import logging
+from typing import Any
+
+import schedule
+
+from task.errors import BrokenScheduleError, ScheduleError
+from task.models.function import TaskFunction
+from task.pipeline import Binding
+from task.scheduler import Entry
+from task.schedules import Line, LiveJob, Missed, OnceJob, Timetable, live_copy, shorten
+from task.stores import Declaration
+
+__all__ = ["plan_entry", "resume_entry"]
+
+logger = logging.getLogger("task")
+
+Moment = datetime.datetime
+
+_TICK = datetime.timedelta(microseconds=1)
+
+
+def plan_entry(task: TaskFunction[..., Any], binding: Binding, now: Moment) -> Entry | None:
+    """The entry of a task that is scheduled for the first time; None for one that is only triggered.
+
+    Raises `ScheduleError` when none of a schedule's slots is left, or ever was to come.
+    """
+    spec = binding.spec
+    if not spec.schedules:
+        return None
+    pipeline = binding.pipeline
+    timetable = Timetable(
+        spec.name,
+        misfire=spec.misfire,
+        grace=datetime.timedelta(seconds=spec.misfire_grace),
+        jitter=spec.jitter,
+    )
+    entry = Entry(
+        spec.name,
+        timetable,
+        functools.partial(pipeline.fire, binding),
+        catch_up=functools.partial(pipeline.catch_up, binding),
+        set_back=functools.partial(pipeline.store.set_back, spec.name),
+        hold=spec.fixed_delay,
+    )
+    for declared in spec.schedules:
+        _add(entry, binding, _live_copy(task, binding, declared), now)
+    return entry
+
+
+def _live_copy(task: TaskFunction[..., Any], binding: Binding, declared: schedule.Job) -> LiveJob:
+    job = live_copy(declared, binding.name, binding.spec.tags)
+    job.scheduler = binding.pipeline.scheduler
+    job.job_func = functools.partial(task, **binding.spec.parameters)
+    functools.update_wrapper(job.job_func, task)
+    return job
+
+
+def _add(entry: Entry, binding: Binding, job: LiveJob, now: Moment) -> None:
+    spec = binding.spec
+    anchor = after = now
+    if spec.start is not None:
+        anchor = spec.start.astimezone(datetime.UTC)
+        after = max(now, anchor - _TICK)
+    if isinstance(job, OnceJob) and job.moment <= now:
+        after = job.moment.astimezone(datetime.UTC) - _TICK
+        if now - job.moment > entry.timetable.grace:
+            _miss_past_moment(entry, binding, job, after, now)
+            return
+    try:
+        line = entry.timetable.add(job, anchor, after)
+    except Exception as error:
+        _mark_broken(entry, binding, error)
+        return
+    if line.next is None:
+        entry.timetable.remove(job)
+        raise ScheduleError(
+            f"Task {binding.name!r}: {shorten(job, 120)} is never due after {after.isoformat(timespec='seconds')}. "
+            "Give a later end, or leave it out."
+        )
+    job.line = line
+    owed = job.latest is None and not spec.fixed_delay
+    binding.pipeline.store.declare(binding.name, Declaration(_fixed(line), after, owed=owed))
+
+
+def _fixed(line: Line) -> Line:
+    """The line as declared: the live one moves on."""
+    return copy.copy(line)
+
+
+def _miss_past_moment(entry: Entry, binding: Binding, job: OnceJob, after: Moment, now: Moment) -> None:
+    store = binding.pipeline.store
+    line = Line(job, now, binding.name)
+    store.declare(binding.name, Declaration(line, after, until=now))
+    moment = after + _TICK
+    store.miss(binding.name, Missed(moment, moment + _TICK, [line]), "past when the task was registered", now)
+    logger.warning("Task %r: %s was past when it was registered; it is recorded as missed", binding.name, job.words)
+
+
+def _mark_broken(entry: Entry, binding: Binding, error: Exception) -> None:
+    entry.reason = f"{type(error).__name__}: {error}"[:300]
+    logger.error("The schedule of task %r is broken and it will not run: %s", binding.name, entry.reason)
+
+
+def resume_entry(binding: Binding, now: Moment) -> None:
+    """Plan again after `stop`: from the mark on, so that what came due meanwhile follows the misfire policy."""
+    entry = binding.entry
+    assert entry is not None
+    entry.held, entry.reason, entry.timetable.behind = False, None, False
+    if entry.hold:
+        for line in entry.timetable.lines:
+            line.anchor = now
+        entry.timetable.restart(now)
+        return
+    mark = binding.pipeline.store.mark(binding.name)
+    declared = binding.pipeline.store.declarations(binding.name)
+    for line in entry.timetable.lines:
+        since = min((one.since for one in declared if one.line.job is line.job), default=now)
+        try:
+            line.next = line.after(since if mark is None else max(mark, since))
+        except BrokenScheduleError as error:
+            _mark_broken(entry, binding, error)

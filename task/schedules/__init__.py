@@ -1,0 +1,42 @@
+"""When: the schedules, and the pure function that says when each is due.
+
+A schedule is a `schedule.Job`. This package is the only one that knows how `schedule` and croniter
+keep theirs.
+"""
+
+from schedule import CancelJob
+
+from task.schedules.cron import CronJob, cron
+from task.schedules.every import Job, every
+from task.schedules.live import LiveJob, live_copy, started
+from task.schedules.once import OnceJob, once
+from task.schedules.slots import check_interval, check_job, newest_slot, next_slot, plan
+from task.schedules.timetable import Due, Line, Misfire, Missed, Timetable
+from task.schedules.walltime import UTC, resolve_zone, shorten, zone_name
+
+__all__ = [
+    "UTC",
+    "CancelJob",
+    "CronJob",
+    "Due",
+    "Job",
+    "Line",
+    "LiveJob",
+    "Misfire",
+    "Missed",
+    "OnceJob",
+    "Timetable",
+    "check_interval",
+    "check_job",
+    "cron",
+    "every",
+    "live_copy",
+    "newest_slot",
+    "next_slot",
+    "once",
+    "plan",
+    "resolve_zone",
+    "shorten",
+    "started",
+    "zone_name",
+]

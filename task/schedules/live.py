@@ -1,0 +1,73 @@
+"""Live copies of the declared Jobs: what a manager works on, and what ``schedule.get_jobs()`` lists."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import schedule
+
+from task.clock import as_local
+
+if TYPE_CHECKING:
+    from task.schedules.timetable import Line
+
+__all__ = ["LiveJob", "live_copy", "started"]
+
+
+class LiveJob(schedule.Job):
+    """A Job whose ``next_run`` and ``last_run`` are read off when somebody asks: they cost nothing a run."""
+
+    line: Line | None
+    ran_at: datetime.datetime | None
+
+    @property
+    def next_run(self) -> datetime.datetime | None:
+        """When it is due next, naive and local as `schedule` keeps it."""
+        slot = None if self.line is None else self.line.next
+        return None if slot is None else as_local(slot)
+
+    @next_run.setter
+    def next_run(self, value: datetime.datetime | None) -> None:
+        """Its timetable plans it; what others write is not heard."""
+
+    @property
+    def last_run(self) -> datetime.datetime | None:
+        """When a body last started for it, naive and local."""
+        return None if self.ran_at is None else as_local(self.ran_at)
+
+    @last_run.setter
+    def last_run(self, value: datetime.datetime | None) -> None:
+        """As with `next_run`."""
+
+
+_live_classes: dict[type, Any] = {}
+
+
+def _live_class(kind: type) -> Any:
+    """The class of live copies of *kind*, with its name: ``repr`` and ``isinstance`` tell no difference."""
+    made = _live_classes.get(kind)
+    if made is None:
+        namespace = {"__doc__": kind.__doc__, "__module__": kind.__module__}
+        made = _live_classes[kind] = type(kind.__name__, (LiveJob, kind), namespace)
+    return made
+
+
+def live_copy(job: schedule.Job, name: str, tags: Iterable[str]) -> LiveJob:
+    """A copy of a declared Job for the task *name*: the declaration itself may serve several managers."""
+    hashed_by = getattr(job, "hashed_by", None)
+    found: Any = copy.copy(job if hashed_by is None else hashed_by(name))
+    found.__class__ = _live_class(type(found))
+    live: LiveJob = found
+    live.tags = {*job.tags, *tags}
+    live.line = live.ran_at = None
+    return live
+
+
+def started(jobs: Iterable[schedule.Job], now: datetime.datetime) -> None:
+    """A body starts for these jobs."""
+    for job in jobs:
+        if isinstance(job, LiveJob):
+            job.ran_at = now

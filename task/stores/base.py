@@ -1,0 +1,258 @@
+"""``Store``: the ledger. It remembers which slots have an outcome, every run, and the switches.
+
+Each task has one *mark*: the newest slot with an outcome, over all its schedules. To claim a slot is
+one transaction: refuse a slot at or before the mark, record what was missed before it, judge the
+guards, record the run (or the skip), move the mark. Whoever does that first has the slot.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import dataclasses
+import datetime
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from task.runs import Run, RunState
+from task.schedules import Line, Missed
+from task.schedules.timetable import COUNT_LIMIT, walk
+
+__all__ = ["Declaration", "Finding", "Limits", "Store", "Summary", "Switch", "compare", "refusal"]
+
+Moment = datetime.datetime
+
+
+@dataclasses.dataclass(slots=True)
+class Declaration:
+    """One schedule of one task, and the span of time in which its slots are owed an outcome."""
+
+    #: The schedule, its anchor and seed.
+    line: Line
+    #: Slots later than this are owed.
+    since: Moment
+    #: Slots later than this are not owed any more; None while it is in force.
+    until: Moment | None = None
+    #: Which of the spans between two set-backs of the mark it belongs to.
+    epoch: int = 0
+    #: False where a slot depends on what ran (``.to()``, ``fixed_delay``): only doubles are found then.
+    owed: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """What the guards of a task allow."""
+
+    max_concurrent: int = 1
+    max_runs: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Switch:
+    """The operator switch of a task, and who turned it last, why, and until when."""
+
+    enabled: bool
+    note: str | None = None
+    until: Moment | None = None
+    at: Moment | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Summary:
+    """Counts of one task, and its last outcome."""
+
+    runs: int = 0
+    failures: int = 0
+    consecutive_failures: int = 0
+    skips: dict[str, int] = dataclasses.field(default_factory=dict)
+    last: Run | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `audit` found wrong: a slot with no outcome, with two, or not known any more."""
+
+    task: str
+    slot: Moment
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.task}: the slot of {self.slot.isoformat()} {self.problem}"
+
+
+def refusal(enabled: bool, paused: bool, active: int, claimed: int, limits: Limits) -> str | None:
+    """Why a task's own guards refuse a run, in the order of reasons; None when they admit it."""
+    if not enabled:
+        return "disabled"
+    if paused:
+        return "paused"
+    if limits.max_runs is not None and claimed >= limits.max_runs:
+        return "max_runs reached"
+    if active >= limits.max_concurrent:
+        return "already running"
+    return None
+
+
+class Store(abc.ABC):
+    """Where runs and switches are remembered. Every method is one transaction, and thread-safe."""
+
+    @abc.abstractmethod
+    def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
+        """Make a task known; *disabled* is the first value of its switch. Known already: no change.
+
+        *origin* is the store that kept the task until now: what it knows comes along.
+        """
+
+    @abc.abstractmethod
+    def declare(self, name: str, declaration: Declaration) -> None:
+        """Record that a schedule is in force."""
+
+    @abc.abstractmethod
+    def retire(self, name: str, job: Any, until: Moment) -> None:
+        """Record that the schedule *job* owes no slot later than *until*."""
+
+    @abc.abstractmethod
+    def declarations(self, name: str) -> list[Declaration]:
+        """The schedules that were ever in force."""
+
+    @abc.abstractmethod
+    def mark(self, name: str) -> Moment | None:
+        """The newest slot with an outcome."""
+
+    @abc.abstractmethod
+    def set_back(self, name: str, moment: Moment) -> None:
+        """Move the mark back: the clock had been wrong. What was recorded stays, in an epoch of its own."""
+
+    @abc.abstractmethod
+    def claim(self, run: Run, limits: Limits, missed: Missed | None = None) -> bool:
+        """Admit *run*, or record why not: it is then queued, or skipped with its reason.
+
+        False when its slot has an outcome already: then nothing is recorded and nobody may run it.
+        """
+
+    @abc.abstractmethod
+    def claimed(self, name: str) -> int:
+        """How many slots of the task were admitted."""
+
+    @abc.abstractmethod
+    def miss(self, name: str, missed: Missed, reason: str, now: Moment) -> None:
+        """Record a span of slots that nothing ran, and move the mark past it."""
+
+    @abc.abstractmethod
+    def start(self, run: Run, now: Moment) -> bool:
+        """Queued to running; False when it was cancelled meanwhile."""
+
+    @abc.abstractmethod
+    def finish(self, run: Run, state: RunState, now: Moment, reason: str | None = None) -> bool:
+        """Move to a final state; False when the run has one already (it was lost): that one stays."""
+
+    @abc.abstractmethod
+    def active(self, name: str | None = None) -> list[Run]:
+        """The runs that are queued or running."""
+
+    @abc.abstractmethod
+    def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
+        """Recorded runs and spans, newest first."""
+
+    @abc.abstractmethod
+    def summary(self, name: str) -> Summary:
+        """Counts of one task."""
+
+    @abc.abstractmethod
+    def turn(self, name: str, switch: Switch) -> None:
+        """Turn the operator switch."""
+
+    @abc.abstractmethod
+    def switch(self, name: str, now: Moment) -> Switch:
+        """The operator switch; one whose end has come is on again."""
+
+    @abc.abstractmethod
+    def pause(self, paused: bool) -> None:
+        """Pause all tasks, or resume them."""
+
+    @abc.abstractmethod
+    def pruned(self, name: str) -> Moment | None:
+        """The newest slot whose outcome was dropped to keep the history bounded."""
+
+    @abc.abstractmethod
+    def names(self) -> list[str]:
+        """The tasks that are known."""
+
+    def audit(
+        self, since: Moment | None, until: Moment, grace: datetime.timedelta = datetime.timedelta(seconds=60)
+    ) -> list[Finding]:
+        """Hold what is recorded against what was declared, slot by slot.
+
+        A slot that has been due for less than *grace*, and that nothing newer has overtaken, is pending
+        and no finding. Without *since*, as far back as the history reaches.
+        """
+        findings: list[Finding] = []
+        for name in self.names():
+            rows = [run for run in self.runs(name, limit=2**31) if run.slot is not None]
+            mark = self.mark(name)
+            end = until - grace if mark is None else min(until, max(mark, until - grace))
+            findings += compare(name, self.declarations(name), rows, self.pruned(name), since, end)
+        return findings
+
+
+def compare(
+    name: str,
+    declarations: Sequence[Declaration],
+    rows: Iterable[Run],
+    pruned: Moment | None,
+    since: Moment | None,
+    until: Moment,
+) -> list[Finding]:
+    """Every slot of one task that has not exactly one outcome, as far as its history reaches back."""
+    findings: list[Finding] = []
+    by_epoch: dict[int, list[Run]] = collections.defaultdict(list)
+    for row in rows:
+        by_epoch[row.epoch].append(row)
+    for recorded in by_epoch.values():
+        findings += _doubles(name, recorded)
+    for epoch in {declaration.epoch for declaration in declarations}:
+        spans = sorted((_span(run) for run in by_epoch[epoch]), key=lambda span: span[0])
+        expected: set[Moment] = set()
+        for declaration in declarations:
+            if declaration.epoch != epoch or not declaration.owed:
+                continue
+            end = until if declaration.until is None else min(until, declaration.until)
+            start = declaration.since if since is None else max(since, declaration.since)
+            if pruned is not None and start < pruned:
+                if since is not None:
+                    findings.append(Finding(name, pruned, "and those before it are not known: pruned"))
+                start = pruned
+            expected.update(walk([declaration.line], start, end))
+        findings += [Finding(name, slot, "has no outcome") for slot in _uncovered(sorted(expected), spans)]
+    return findings
+
+
+def _span(run: Run) -> tuple[Moment, Moment]:
+    """First and last slot of which a row is the outcome."""
+    assert run.slot is not None
+    last = run.missed.last if run.missed is not None else run.last_at
+    return run.slot, last or run.slot
+
+
+def _doubles(name: str, rows: Sequence[Run]) -> Iterator[Finding]:
+    ordered = sorted(rows, key=_span)
+    for before, row in itertools.pairwise(ordered):
+        assert row.slot is not None
+        if row.slot <= _span(before)[1]:
+            yield Finding(name, row.slot, f"has two outcomes: {before.state} and {row.state}")
+
+
+def _uncovered(slots: Sequence[Moment], spans: Sequence[tuple[Moment, Moment]]) -> Iterator[Moment]:
+    """The slots that lie in no span; both ascending."""
+    index = 0
+    for slot in slots:
+        while index < len(spans) and spans[index][1] < slot:
+            index += 1
+        if index == len(spans) or spans[index][0] > slot:
+            yield slot
+
+
+def more_than(count: int) -> str:
+    """A count of missed slots for people: exact, or ``more than 1 000``."""
+    return f"more than {COUNT_LIMIT:,}".replace(",", " ") if count > COUNT_LIMIT else str(count)

@@ -1,0 +1,254 @@
+"""The ledger in memory: exact, fast, bounded, and gone with the process."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import heapq
+import os
+import threading
+import weakref
+from typing import Any
+
+from task.runs import Run, RunState
+from task.schedules import Missed
+from task.stores.base import Declaration, Limits, Store, Summary, Switch, refusal
+
+__all__ = ["MemoryStore"]
+
+Moment = datetime.datetime
+
+_ON = Switch(True)
+
+
+class _Record:
+    """All that is known of one task."""
+
+    __slots__ = ("active", "claimed", "declarations", "epoch", "mark", "pruned", "rows", "summary", "switch")
+
+    def __init__(self, disabled: bool) -> None:
+        self.switch = Switch(False) if disabled else _ON
+        self.mark: Moment | None = None
+        self.epoch = 0
+        self.claimed = 0
+        self.active: set[Run] = set()
+        self.rows: collections.deque[Run] | None = None
+        self.summary = Summary()
+        self.declarations: list[Declaration] = []
+        self.pruned: Moment | None = None
+
+
+class MemoryStore(Store):
+    """Keeps the last *keep* rows of each task.
+
+    >>> store = MemoryStore(keep=10)
+    >>> store.register("sample", disabled=False)
+    >>> store.runs("sample")
+    []
+    """
+
+    #: One lock for all: a record can move from one store to another while a run of it is under way.
+    _lock = threading.Lock()
+
+    def __init__(self, keep: int = 200) -> None:
+        self._keep = max(1, keep)
+        self._records: dict[str, _Record] = {}
+        self._paused = False
+        _stores.add(self)
+
+    def reset_after_fork(self) -> None:
+        """The parent's runs are not the child's."""
+        for record in self._records.values():
+            record.active = set()
+
+    def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
+        with self._lock:
+            if name in self._records:
+                return
+            known = origin._records.get(name) if isinstance(origin, MemoryStore) else None
+            self._records[name] = known or _Record(disabled)
+
+    def declare(self, name: str, declaration: Declaration) -> None:
+        with self._lock:
+            record = self._records[name]
+            declaration.epoch = record.epoch
+            record.declarations.append(declaration)
+
+    def retire(self, name: str, job: Any, until: Moment) -> None:
+        with self._lock:
+            for declaration in self._records[name].declarations:
+                if declaration.line.job is job and declaration.until is None:
+                    declaration.until = until
+
+    def declarations(self, name: str) -> list[Declaration]:
+        with self._lock:
+            return list(self._records[name].declarations)
+
+    def mark(self, name: str) -> Moment | None:
+        return self._records[name].mark
+
+    def set_back(self, name: str, moment: Moment) -> None:
+        with self._lock:
+            record = self._records[name]
+            if record.mark is None or record.mark <= moment:
+                return
+            for declaration in list(record.declarations):
+                if declaration.until is None:
+                    declaration.until = record.mark
+                    record.declarations.append(
+                        Declaration(declaration.line, moment, epoch=record.epoch + 1, owed=declaration.owed)
+                    )
+            record.mark = moment
+            record.epoch += 1
+
+    def claim(self, run: Run, limits: Limits, missed: Missed | None = None) -> bool:
+        with self._lock:
+            record = self._records[run.task]
+            slot = run.slot
+            if slot is not None:
+                mark = record.mark
+                if mark is not None and slot <= mark:
+                    return False
+                record.mark = slot
+                run.epoch = record.epoch
+            if missed is not None:
+                self._miss(record, run.task, missed, "late: a newer slot was due", run.queued_at)
+            switch = record.switch
+            enabled = switch.enabled or (switch.until is not None and run.queued_at >= switch.until)
+            reason = refusal(enabled, self._paused, len(record.active), record.claimed, limits)
+            if reason is not None:
+                self._skip(record, run, reason)
+                return True
+            record.active.add(run)
+            self._append(record, run)
+            if slot is not None:
+                record.claimed += 1
+            return True
+
+    def claimed(self, name: str) -> int:
+        return self._records[name].claimed
+
+    def _skip(self, record: _Record, run: Run, reason: str) -> None:
+        run.to_skipped(reason)
+        skips = record.summary.skips
+        skips[reason] = skips.get(reason, 0) + 1
+        rows = record.rows
+        if rows and run.trigger != "manual":
+            last = rows[-1]
+            same = last.state is RunState.SKIPPED and last.reason == reason and last.epoch == run.epoch
+            if same and last.trigger == run.trigger:
+                last.count += 1
+                last.last_at = run.slot or run.queued_at
+                return
+        self._append(record, run)
+
+    def _append(self, record: _Record, run: Run) -> None:
+        rows = record.rows
+        if rows is None:  # an idle task costs no deque
+            rows = record.rows = collections.deque(maxlen=self._keep)
+        if len(rows) == self._keep:
+            oldest = rows[0]
+            if oldest.slot is not None:
+                last = oldest.missed.before if oldest.missed is not None else oldest.last_at
+                record.pruned = max(last or oldest.slot, record.pruned or oldest.slot)
+        rows.append(run)
+
+    def _miss(self, record: _Record, name: str, missed: Missed, reason: str, now: Moment) -> None:
+        row = Run(name, "schedule", now, slot=missed.first, state=RunState.MISSED)
+        row.missed, row.reason, row.epoch = missed, reason, record.epoch
+        self._append(record, row)
+
+    def miss(self, name: str, missed: Missed, reason: str, now: Moment) -> None:
+        with self._lock:
+            record = self._records[name]
+            newest = missed.before - datetime.timedelta(microseconds=1)
+            if record.mark is None or newest > record.mark:
+                record.mark = newest
+                self._miss(record, name, missed, reason, now)
+
+    def start(self, run: Run, now: Moment) -> bool:
+        with self._lock:
+            if run.state is not RunState.QUEUED:
+                return False
+            run.to(RunState.RUNNING)
+            run.started_at = now
+            self._records[run.task].summary.runs += 1
+            return True
+
+    def finish(self, run: Run, state: RunState, now: Moment, reason: str | None = None) -> bool:
+        with self._lock:
+            record = self._records.get(run.task)
+            if run.state.final:
+                return False
+            run.to(state)
+            run.finished_at = now
+            run.reason = reason or run.reason
+            if record is not None:
+                record.active.discard(run)
+                summary = record.summary
+                summary.last = run
+                if state is RunState.SUCCEEDED:
+                    summary.consecutive_failures = 0
+                elif state is RunState.FAILED:
+                    summary.failures += 1
+                    summary.consecutive_failures += 1
+        run.ended()
+        return True
+
+    def active(self, name: str | None = None) -> list[Run]:
+        with self._lock:
+            if name is not None:
+                return list(self._records[name].active) if name in self._records else []
+            return [run for record in self._records.values() for run in record.active]
+
+    def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
+        with self._lock:
+            records = self._records.values() if name is None else [self._records[name]]
+            rows = [list(reversed(record.rows or ())) for record in records]
+        newest = heapq.merge(*rows, key=lambda run: run.queued_at, reverse=True)
+        found: list[Run] = []
+        for run in newest:
+            if len(found) >= limit:
+                break
+            if state is None or run.state == state:
+                found.append(run)
+        return found
+
+    def summary(self, name: str) -> Summary:
+        with self._lock:
+            kept = self._records[name].summary
+            return Summary(kept.runs, kept.failures, kept.consecutive_failures, dict(kept.skips), kept.last)
+
+    def turn(self, name: str, switch: Switch) -> None:
+        with self._lock:
+            self._records[name].switch = switch
+
+    def switch(self, name: str, now: Moment) -> Switch:
+        switch = self._records[name].switch
+        if not switch.enabled and switch.until is not None and now >= switch.until:
+            return Switch(True, switch.note, None, switch.until)
+        return switch
+
+    def pause(self, paused: bool) -> None:
+        with self._lock:
+            self._paused = paused
+
+    def pruned(self, name: str) -> Moment | None:
+        return self._records[name].pruned
+
+    def names(self) -> list[str]:
+        with self._lock:
+            return list(self._records)
+
+
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    MemoryStore._lock = threading.Lock()
+    for store in list(_stores):
+        store.reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,252 @@
+"""Virtual time: a clock that drives real schedulers, deterministically, in the caller's thread.
+
+>>> import datetime
+>>> from task import TaskManager, every
+>>> from task.testing import VirtualClock
+>>> clock = VirtualClock(datetime.datetime(2026, 5, 4, tzinfo=datetime.timezone.utc))
+>>> manager = TaskManager([], clock=clock)
+>>> times = []
+>>> sample = manager.add(lambda: times.append(clock.now()), every(10).minutes, name="sample")
+>>> with manager:
+...     clock.advance(hours=24)
+>>> len(times)
+144
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import datetime
+import math
+import selectors
+import threading
+from typing import Any
+
+from task.clock import Driven
+from task.executors import Executor, Executors, Work
+from task.runs import Run
+
+__all__ = ["VirtualClock"]
+
+Moment = datetime.datetime
+
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+class _Handle:
+    """A loop that the clock drives, until it is joined."""
+
+    def __init__(self, clock: VirtualClock, driven: Driven) -> None:
+        self._clock = clock
+        self.driven = driven
+
+    def is_alive(self) -> bool:
+        return self in self._clock._handles
+
+    def join(self, timeout: float | None = None) -> None:
+        with contextlib.suppress(ValueError):
+            self._clock._handles.remove(self)
+
+
+class VirtualClock:
+    """A clock that stands still until it is moved; moving it runs everything that is due on the way.
+
+    *start* is an aware moment. Schedulers that run on it have no thread: `advance` and `run_until` make
+    their passes, and run the bodies, in the thread that calls them: serial, threaded and async bodies.
+    With ``threads=True`` bodies run on real threads, for tests of hung and overlapping ones; then the
+    test itself waits for what it needs.
+    """
+
+    def __init__(self, start: Moment | None = None, *, threads: bool = False) -> None:
+        if start is not None and start.utcoffset() is None:
+            raise ValueError(f"VirtualClock starts at an aware datetime, not at {start!r}.")
+        first = start or datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+        self.inline = not threads
+        self._wall = first.astimezone(datetime.UTC)
+        self._monotonic = 0  # microseconds
+        self._handles: list[_Handle] = []
+
+    def now(self) -> Moment:
+        return self._wall
+
+    def monotonic(self) -> float:
+        return self._monotonic / 1e6
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        """Let virtual time pass instead of waiting."""
+        self.sleep(seconds)
+
+    def start(self, driven: Driven, name: str) -> _Handle:
+        handle = _Handle(self, driven)
+        self._handles.append(handle)
+        return handle
+
+    def executors(self, max_workers: int) -> Executors:
+        """The executors of a manager on this clock."""
+        return _InlineExecutors(self, max_workers) if self.inline else Executors(max_workers)
+
+    def advance(self, **duration: float) -> None:
+        """Let time pass: ``advance(hours=24)``, any keywords of ``timedelta``."""
+        self._pass_time(datetime.timedelta(**duration) // _MICROSECOND)
+
+    def sleep(self, seconds: float) -> None:
+        """Let *seconds* pass; for bodies, in the place of ``time.sleep``. Other slots fire meanwhile."""
+        self._pass_time(round(seconds * 1e6))
+
+    def run_until(self, moment: Moment) -> None:
+        """Let time pass until the wall clock shows *moment* (aware)."""
+        self._pass_time((moment - self._wall) // _MICROSECOND)
+
+    def step(self, **jump: float) -> None:
+        """Set the wall clock forward or back at once, as an operator or NTP would: ``step(hours=-1)``."""
+        self._wall += datetime.timedelta(**jump)
+
+    def suspend(self, **duration: float) -> None:
+        """Let the machine sleep: the wall clock goes on, the monotonic clock stands still."""
+        self.step(**duration)
+
+    def _pass_time(self, microseconds: int) -> None:
+        end = self._monotonic + max(0, microseconds)
+        while True:
+            wait = self._make_passes()
+            left = end - self._monotonic
+            if left <= 0:
+                return
+            passed = left if wait == math.inf else min(left, max(1, math.ceil(round(wait * 1e6, 3))))
+            self._monotonic += passed
+            self._wall += passed * _MICROSECOND
+
+    def _make_passes(self) -> float:
+        """One pass of every scheduler; the seconds until the first of them wants the next."""
+        return min((handle.driven.run_due() for handle in list(self._handles)), default=math.inf)
+
+
+class _InlineSerial:
+    """The serial worker in the caller's thread: a body that lets time pass keeps the others waiting."""
+
+    name = "serial"
+
+    def __init__(self) -> None:
+        self._queue: collections.deque[tuple[Work, Run]] = collections.deque()
+        self._current: Run | None = None
+
+    def submit(self, work: Work, run: Run) -> None:
+        self._queue.append((work, run))
+        if self._current is not None:
+            return
+        while self._queue:
+            next_work, self._current = self._queue.popleft()
+            try:
+                next_work(self._current)
+            finally:
+                self._current = None
+
+    def running(self) -> list[Run]:
+        return [] if self._current is None else [self._current]
+
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def close(self, timeout: float) -> None:
+        self._queue.clear()
+
+
+class _InlineThreads:
+    """Threads in the caller's thread: each body runs at once, inside one that lets time pass."""
+
+    name = "threads"
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+
+    def submit(self, work: Work, run: Run) -> None:
+        self._runs.append(run)
+        try:
+            work(run)
+        finally:
+            self._runs.remove(run)
+
+    def running(self) -> list[Run]:
+        return list(self._runs)
+
+    def waiting(self) -> int:
+        return 0
+
+    def close(self, timeout: float) -> None:
+        """Nothing to end."""
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is the virtual clock's, and which never waits for it."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(selectors.SelectSelector())
+        self._clock = clock
+
+    def time(self) -> float:
+        return self._clock.monotonic()
+
+    def turn(self) -> float:
+        """Run all that is ready; the seconds until the next timer."""
+        if not self.is_running():  # else: inside a body that lets time pass
+            while True:
+                self.call_soon(self.stop)
+                self.run_forever()
+                if not self._ready:  # type: ignore[attr-defined]  # asyncio tells of it in no other way
+                    break
+        timers: list[Any] = self._scheduled  # type: ignore[attr-defined]  # likewise
+        return min((timer.when() - self.time() for timer in timers if not timer.cancelled()), default=math.inf)
+
+
+class _InlineEventLoop:
+    """The event loop in the caller's thread, driven by the clock."""
+
+    name = "event loop"
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._loop: _VirtualLoop | None = None
+        self._handle: _Handle | None = None
+        self._tasks: dict[Run, asyncio.Task[Any]] = {}
+
+    def submit(self, work: Work, run: Run) -> None:
+        if self._loop is None:
+            self._loop = _VirtualLoop(self._clock)
+            self._handle = self._clock.start(self, "virtual event loop")
+        task = self._loop.create_task(work(run))
+        self._tasks[run] = task
+        run.stopper = task.cancel
+        task.add_done_callback(lambda _: self._tasks.pop(run, None))
+        self.run_due()
+
+    def loop(self) -> None:
+        """Never called: the clock makes the passes."""
+
+    def run_due(self) -> float:
+        return math.inf if self._loop is None else max(0.0, self._loop.turn())
+
+    def running(self) -> list[Run]:
+        return list(self._tasks)
+
+    def waiting(self) -> int:
+        return 0
+
+    def close(self, timeout: float) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None and self._handle is not None:
+            self._handle.join()
+            for task in list(self._tasks.values()):
+                task.cancel()
+            loop.turn()
+            loop.close()
+
+
+class _InlineExecutors(Executors):
+    """The three places of a manager on a virtual clock."""
+
+    def __init__(self, clock: VirtualClock, max_workers: int) -> None:
+        self.serial: Executor = _InlineSerial()
+        self.threads: Executor = _InlineThreads()
+        self.event_loop: Executor = _InlineEventLoop(clock)

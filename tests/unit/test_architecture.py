@@ -1,0 +1,131 @@
+"""The house: imports go down the floors only, the front door is complete, every error is documented."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+
+import pytest
+
+import task
+import task.errors
+
+ROOT = pathlib.Path(task.__file__).parent
+
+#: Each room and its floor. A room may import from lower floors, and from its own package.
+FLOORS = {
+    "errors": 0,
+    "clock": 0,
+    "schedules": 1,
+    "runs": 1,
+    "events": 1,
+    "spec": 2,
+    "stores": 2,
+    "executors": 2,
+    "scheduler": 3,
+    "pipeline": 3,
+    "models": 4,
+    "decorators": 5,
+    "helpers": 5,
+    "testing": 6,
+    "__init__": 7,
+}
+
+
+def imports_of(path: pathlib.Path) -> set[str]:
+    """The modules of ours that a file imports when it runs; not those for annotations alone."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "task":
+            found.add(node.module)
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names if name.name.split(".")[0] == "task")
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_only(path: pathlib.Path) -> None:
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for module in imports_of(path):
+        other = room_of(module)
+        assert other == room or FLOORS[other] < FLOORS[room], f"{path.name} imports {module}"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph = {
+        ".".join(("task", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): imports_of(path)
+        for path in FILES
+    }
+    visited: dict[str, bool] = {}
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert not (name in visited and not visited[name]), f"circle: {' → '.join((*trail, name))}"
+        if name in visited:
+            return
+        visited[name] = False
+        for other in graph.get(name, ()):
+            package = other.rpartition(".")[0]
+            if other != name and package != name:
+                visit(other, (*trail, name))
+        visited[name] = True
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_the_front_door_names_everything_that_it_opens() -> None:
+    public = {name for name in vars(task) if not name.startswith("_")}
+    modules = {path.stem if path.parent == ROOT else path.parent.name for path in FILES}
+    assert public - modules - {"task"} == set(task.__all__) - {"task"}
+    assert "task" in task.__all__
+
+
+def test_every_error_is_ours_documented_and_drawn() -> None:
+    for name in task.errors.__all__:
+        error = getattr(task.errors, name)
+        assert issubclass(error, task.TaskError)
+        assert error.__doc__
+        assert name in (task.errors.__doc__ or "")
+        assert name in task.__all__
+
+
+def test_base_exceptions_are_caught_at_few_places_and_nowhere_else() -> None:
+    places = {
+        f"{path.relative_to(ROOT)}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler) and node.type is not None and ast.unparse(node.type) == "BaseException"
+    }
+    assert places == {
+        "events.py",  # a receiver
+        "executors.py",  # a dispatch
+        "models/manager.py",  # a plain job's dispatch, and a start that is undone and raised on
+        "pipeline.py",  # a dispatch
+        "scheduler.py",  # a schedule's computation, a pass of the loop
+        "schedules/slots.py",  # the computation of a user's own schedule
+    }
+
+
+def test_only_the_schedules_know_croniter_and_only_the_clock_reads_the_time() -> None:
+    for path in FILES:
+        text = path.read_text()
+        relative = str(path.relative_to(ROOT))
+        assert "croniter import" not in text or relative == "schedules/cron.py"
+        assert "datetime.now(" not in text.replace("datetime.datetime.now(", "datetime.now(") or relative in (
+            "clock.py",
+            "runs.py",  # in an example
+        )
