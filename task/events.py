@@ -13,6 +13,7 @@ it is connected with ``weak=False``: a lambda connected without that vanishes at
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -46,41 +47,49 @@ class Announcer:
     def __init__(self, inline: bool = False) -> None:
         self.dropped = 0
         self._inline = inline
-        self._queue: queue.Queue[tuple[blinker.Signal, Any, dict[str, Any]] | None] = queue.Queue(self.LIMIT)
-        self._thread: threading.Thread | None = None
+        self._sender: _Sender | None = None
 
     def announce(self, signal: blinker.Signal, sender: object, **payload: Any) -> None:
         """Send *signal* soon; at once where the clock drives everything inline."""
         if not signal.receivers:
             return
         if self._inline:
-            self._send(signal, sender, payload)
+            _send(signal, sender, payload)
             return
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._work, name="task-events", daemon=True)
-            self._thread.start()
+        if self._sender is None:
+            self._sender = _Sender(self.LIMIT)
+            self._sender.start()
         try:
-            self._queue.put_nowait((signal, sender, payload))
+            self._sender.queue.put_nowait((signal, sender, payload))
         except queue.Full:
             self.dropped += 1
 
     def close(self) -> None:
-        """End the thread once it has sent what waits."""
-        thread, self._thread = self._thread, None
-        if thread is not None and thread.is_alive():
-            try:
-                self._queue.put_nowait(None)
-            except queue.Full:
-                return  # a receiver blocks: the thread is a daemon and is left to it
-            thread.join(1)
+        """End the thread once it has sent what waits; a receiver that blocks it for longer keeps it."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.closing = True
+            with contextlib.suppress(queue.Full):  # then it ends when it has sent all that waits
+                sender.queue.put_nowait(None)
+            sender.join(1)
 
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            self._send(*item)
 
-    def _send(self, signal: blinker.Signal, sender: object, payload: dict[str, Any]) -> None:
-        for receiver in signal.receivers_for(sender):
-            try:
-                receiver(sender, **payload)
-            except BaseException:
-                logger.exception("A receiver of the signal %r raised; nothing else is affected", signal)
+class _Sender(threading.Thread):
+    def __init__(self, limit: int) -> None:
+        super().__init__(name="task-events", daemon=True)
+        self.queue: queue.Queue[tuple[blinker.Signal, Any, dict[str, Any]] | None] = queue.Queue(limit)
+        self.closing = False
+
+    def run(self) -> None:
+        while (item := self.queue.get()) is not None:
+            _send(*item)
+            if self.closing and self.queue.empty():
+                return
+
+
+def _send(signal: blinker.Signal, sender: object, payload: dict[str, Any]) -> None:
+    for receiver in signal.receivers_for(sender):
+        try:
+            receiver(sender, **payload)
+        except BaseException:
+            logger.exception("A receiver of the signal %r raised; nothing else is affected", signal)

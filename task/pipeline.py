@@ -84,6 +84,10 @@ class Pipeline:
         self._watching = False
         self._reported: set[str] = set()
 
+    def open(self, executors: Executors) -> None:
+        """Admit runs from now on."""
+        self.executors, self.closed, self._watching = executors, None, False
+
     def place(self, binding: Binding, executors: Executors) -> None:
         """Give the task its place among the manager's executors."""
         self.executors = executors
@@ -246,8 +250,7 @@ class Pipeline:
         failure: BaseException | None = None
         try:
             result = binding.body(**run.parameters) if run.parameters else binding.body()
-            if result is not None:
-                _refuse_unfinished(result)
+            _refuse_unfinished(result)
         except BaseException as error:
             failure = error
         self._settle(binding, run, result, failure)
@@ -261,6 +264,7 @@ class Pipeline:
         failure: BaseException | None = None
         try:
             result = await binding.body(**run.parameters or {})
+            _refuse_unfinished(result)
         except BaseException as error:
             failure = error
         await self._settle_async(binding, run, result, failure)
@@ -369,7 +373,7 @@ def _is_cancellation(error: BaseException) -> bool:
 
 def _refuse_unfinished(result: object) -> None:
     """A generator or a coroutine that nobody drives is work that was not done: say so."""
-    if isinstance(result, (collections.abc.Generator, collections.abc.Coroutine)):
+    if result is not None and isinstance(result, (collections.abc.Generator, collections.abc.Coroutine)):
         kind = "generator" if isinstance(result, collections.abc.Generator) else "coroutine"
         result.close()
         raise UnfinishedBodyError(

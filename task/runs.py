@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextvars
 import datetime
 import enum
+import os
 import random
 import threading
 import uuid
@@ -68,6 +69,15 @@ _NEXT: dict[RunState, frozenset[RunState]] = {
 }
 
 _lazy = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lazy
+    _lazy = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Run:

@@ -90,11 +90,16 @@ def _switch_detail(switch: Switch) -> dict[str, Any]:
 def _schedule_detail(job: schedule.Job, running: bool) -> dict[str, Any]:
     """The cadence is what ``repr(job)`` says before `` do ``: ``Every 1 day at 10:30:00``."""
     return {
-        "cadence": repr(job).partition(" do ")[0],
+        "cadence": cadence(job),
         "last_run": _local(job.last_run),
         "next_run": _local(job.next_run) if running else None,
         "until": _local(job.cancel_after),
     }
+
+
+def cadence(job: schedule.Job) -> str:
+    """What ``repr(job)`` says before `` do ``; the class of a user's own schedule that has no unit."""
+    return type(job).__name__ if job.unit is None else repr(job).partition(" do ")[0]
 
 
 def _local(moment: Moment | None) -> str | None:

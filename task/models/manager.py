@@ -122,8 +122,8 @@ class TaskManager:
             self._warn_of_twins()
             self.scheduler.owner = self
             executors = getattr(self.clock, "executors", Executors)(self._max_workers)
-            self._pid, self._ended_at, self._pipeline.closed = os.getpid(), None, None
-            self._pipeline.executors = executors
+            self._pid, self._ended_at, self._plain = os.getpid(), None, set()
+            self._pipeline.open(executors)
             self._stopped.clear()
             try:
                 for task in list(self._tasks.values()):
@@ -131,7 +131,7 @@ class TaskManager:
                 self.scheduler.start()
             except BaseException:
                 self._pipeline.closed = "the manager did not start"
-                self._state = "stopped"
+                self._pid, self._state = None, "stopped"
                 self._stopped.set()
                 raise
             self._state = "running"
@@ -170,7 +170,7 @@ class TaskManager:
             if executors is not None:
                 executors.close()
             self.scheduler.announcer.close()
-            self._ended_at = now
+            self._pid, self._ended_at = None, now
             self._pipeline.closed = "the manager is stopped; call run()"
             self._state = "stopped"
             self._stopped.set()
@@ -207,8 +207,12 @@ class TaskManager:
             with _signals_interrupt():
                 self._stopped.wait()
         except _SignalReceived as received:
-            logger.info("Received %s: stopping", received)
-            self.stop()
+            try:
+                logger.info("Received %s: stopping", received)
+                self.stop()
+            except KeyboardInterrupt:
+                atexit.unregister(_stop_all)  # no grace at the exit either
+                raise
 
     def __enter__(self) -> TaskManager:
         self.run()
@@ -460,7 +464,7 @@ class TaskManager:
     def _after_fork(self) -> None:
         """In the child: fresh locks, no threads. The state is computed from the pid."""
         self._renew_locks()
-        self.scheduler.reset_after_fork(self._pid)
+        self.scheduler.reset_after_fork()
         self._pipeline.executors = None
         if self._pid is not None:
             self._pipeline.refusal = ForkedError

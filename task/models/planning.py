@@ -46,9 +46,9 @@ def plan_entry(task: TaskFunction[..., Any], binding: Binding, now: Moment) -> E
         timetable,
         functools.partial(pipeline.fire, binding),
         catch_up=functools.partial(pipeline.catch_up, binding),
-        set_back=functools.partial(pipeline.store.set_back, spec.name),
         hold=spec.fixed_delay,
     )
+    entry.set_back = functools.partial(_set_back, entry, binding)
     for declared in spec.schedules:
         _add(entry, binding, _live_copy(task, binding, declared), now)
     return entry
@@ -85,13 +85,20 @@ def _add(entry: Entry, binding: Binding, job: LiveJob, now: Moment) -> None:
             "Give a later end, or leave it out."
         )
     job.line = line
-    owed = job.latest is None and not spec.fixed_delay
-    binding.pipeline.store.declare(binding.name, Declaration(_fixed(line), after, owed=owed))
+    _declare(binding, line, after)
 
 
-def _fixed(line: Line) -> Line:
-    """The line as declared: the live one moves on."""
-    return copy.copy(line)
+def _declare(binding: Binding, line: Line, since: Moment) -> None:
+    owed = line.job.latest is None and not binding.spec.fixed_delay
+    # A copy: the live line moves on.
+    binding.pipeline.store.declare(binding.name, Declaration(copy.copy(line), since, owed=owed))
+
+
+def _set_back(entry: Entry, binding: Binding, now: Moment) -> None:
+    """The clock had been wrong: begin a new epoch of the ledger from now."""
+    binding.pipeline.store.set_back(binding.name, now)
+    for line in entry.timetable.lines:
+        _declare(binding, line, now)
 
 
 def _miss_past_moment(entry: Entry, binding: Binding, job: OnceJob, after: Moment, now: Moment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import copy
 import datetime
 import functools
@@ -20,6 +21,7 @@ from task.schedules.walltime import (
     shorten,
     to_moment,
     to_wall,
+    transition,
     zone_name,
 )
 
@@ -37,6 +39,7 @@ YEARS = 40
 #: Any other date falls on each weekday, in a year without a 29 February, from 2026 to 2034.
 YEARS_TO_JUDGE = 8
 
+_TICK = datetime.timedelta(microseconds=1)
 _HASHED = re.compile(r"h(\(|/|$)")
 _RANDOM = re.compile(r"r(\(|/|$)")
 
@@ -82,12 +85,13 @@ class CronJob(schedule.Job):
         return str(minute).startswith("*") or str(hour).startswith("*")
 
     def _next_named(self, pattern: croniter, after: datetime.datetime) -> datetime.datetime | None:
-        wall: datetime.datetime | None = to_wall(after, self.zone)
-        while (wall := _next_wall(pattern, wall)) is not None:
-            moment = to_moment(wall, self.zone)
-            if moment > after:
-                return moment
-        return None
+        reached = to_wall(after, self.zone)
+        first = to_moment(reached, self.zone)
+        if first < after:  # in an hour that is repeated: all that it names was due the first time
+            changed = transition(self.zone, first, after) or after
+            reached = to_wall(changed - _TICK, self.zone)
+        wall = _next_wall(pattern, reached)
+        return None if wall is None else to_moment(wall, self.zone)
 
     def _schedule_next_run(self) -> None:
         plan(self)
@@ -155,8 +159,11 @@ def cron(expression: str, tz: Any = None) -> CronJob:
 
 def _check_comes(pattern: croniter, expression: str, seed: str | None) -> None:
     """Refuse a date that never comes, in a few milliseconds: croniter looks at every month on its way."""
-    dates = " ".join(["0 0", *map(str, pattern.expressions[2:5])])
-    years = YEARS if pattern.expanded[3] == [2] else YEARS_TO_JUDGE
+    day, _, weekday = pattern.expressions[2:5]
+    months = range(1, 13) if "*" in pattern.expanded[3] else pattern.expanded[3]
+    lengths = {calendar.monthrange(2026, month)[1]: month for month in months}  # one of each is enough
+    dates = f"0 0 {day} {','.join(map(str, lengths.values()))} {weekday}"
+    years = YEARS if set(lengths) == {28} else YEARS_TO_JUDGE
     if _next_wall(_compile(dates, seed, years), datetime.datetime(2026, 1, 1)) is None:
         raise ScheduleError(
             f"The cron expression {shorten(expression)} names a date that never comes: check day and month."

@@ -23,6 +23,14 @@ class LiveJob(schedule.Job):
     line: Line | None
     ran_at: datetime.datetime | None
 
+    def __repr__(self) -> str:
+        if self.unit is not None:
+            text: str = super().__repr__()  # type: ignore[no-untyped-call]  # schedule has no annotation there
+            return text
+        # A schedule of the user's own that sets no unit, which schedule's own `__repr__` wants.
+        name = getattr(self.job_func, "__name__", "[None]")
+        return f"{type(self).__name__} do {name}() (last run: {self.last_run}, next run: {self.next_run})"
+
     @property
     def next_run(self) -> datetime.datetime | None:
         """When it is due next, naive and local as `schedule` keeps it."""

@@ -31,7 +31,7 @@ def shorten(value: object, limit: int = 60) -> str:
     """The ``repr`` of anything, bounded, for a message."""
     try:
         text = repr(value)
-    except Exception:
+    except Exception:  # a user's, or schedule's own of a Job without a unit
         text = f"<{type(value).__name__} whose repr() raises>"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import abc
 import collections
+import contextlib
 import dataclasses
 import datetime
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from task.errors import BrokenScheduleError
 from task.runs import Run, RunState
 from task.schedules import Line, Missed
-from task.schedules.timetable import COUNT_LIMIT, walk
 
 __all__ = ["Declaration", "Finding", "Limits", "Store", "Summary", "Switch", "compare", "refusal"]
 
@@ -122,7 +123,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def set_back(self, name: str, moment: Moment) -> None:
-        """Move the mark back: the clock had been wrong. What was recorded stays, in an epoch of its own."""
+        """Move the mark back: the clock had been wrong. What was recorded stays, in an epoch of its own.
+
+        What was declared ends with it: declare what is in force again.
+        """
 
     @abc.abstractmethod
     def claim(self, run: Run, limits: Limits, missed: Missed | None = None) -> bool:
@@ -211,21 +215,18 @@ def compare(
         by_epoch[row.epoch].append(row)
     for recorded in by_epoch.values():
         findings += _doubles(name, recorded)
-    for epoch in {declaration.epoch for declaration in declarations}:
-        spans = sorted((_span(run) for run in by_epoch[epoch]), key=lambda span: span[0])
-        expected: set[Moment] = set()
-        for declaration in declarations:
-            if declaration.epoch != epoch or not declaration.owed:
-                continue
-            end = until if declaration.until is None else min(until, declaration.until)
-            start = declaration.since if since is None else max(since, declaration.since)
-            if pruned is not None and start < pruned:
-                if since is not None:
-                    findings.append(Finding(name, pruned, "and those before it are not known: pruned"))
-                start = pruned
-            expected.update(walk([declaration.line], start, end))
-        findings += [Finding(name, slot, "has no outcome") for slot in _uncovered(sorted(expected), spans)]
-    return findings
+    lost: set[Moment] = set()
+    for declaration in declarations:
+        end = until if declaration.until is None else min(until, declaration.until)
+        start = declaration.since if since is None else max(since, declaration.since)
+        if pruned is not None and start < pruned:
+            if since is not None:
+                findings.append(Finding(name, pruned, "and those before it are not known: pruned"))
+            start = pruned
+        if declaration.owed:
+            spans = sorted(_span(run) for run in by_epoch[declaration.epoch])
+            lost.update(_uncovered(declaration.line, start, end, spans))
+    return findings + [Finding(name, slot, "has no outcome") for slot in sorted(lost)]
 
 
 def _span(run: Run) -> tuple[Moment, Moment]:
@@ -243,16 +244,15 @@ def _doubles(name: str, rows: Sequence[Run]) -> Iterator[Finding]:
             yield Finding(name, row.slot, f"has two outcomes: {before.state} and {row.state}")
 
 
-def _uncovered(slots: Sequence[Moment], spans: Sequence[tuple[Moment, Moment]]) -> Iterator[Moment]:
-    """The slots that lie in no span; both ascending."""
-    index = 0
-    for slot in slots:
-        while index < len(spans) and spans[index][1] < slot:
-            index += 1
-        if index == len(spans) or spans[index][0] > slot:
-            yield slot
-
-
-def more_than(count: int) -> str:
-    """A count of missed slots for people: exact, or ``more than 1 000``."""
-    return f"more than {COUNT_LIMIT:,}".replace(",", " ") if count > COUNT_LIMIT else str(count)
+def _uncovered(line: Line, start: Moment, end: Moment, spans: Sequence[tuple[Moment, Moment]]) -> Iterator[Moment]:
+    """The slots in ``(start, end]`` that lie in none of the ascending *spans*, each of which is passed over whole."""
+    index, cursor = 0, start
+    with contextlib.suppress(BrokenScheduleError):  # its slots are known until it broke
+        while (slot := line.after(cursor)) is not None and slot <= end:
+            while index < len(spans) and spans[index][1] < slot:
+                index += 1
+            if index < len(spans) and spans[index][0] <= slot:
+                cursor = spans[index][1]
+            else:
+                cursor = slot
+                yield slot

@@ -90,14 +90,9 @@ class MemoryStore(Store):
     def set_back(self, name: str, moment: Moment) -> None:
         with self._lock:
             record = self._records[name]
-            if record.mark is None or record.mark <= moment:
-                return
-            for declaration in list(record.declarations):
+            for declaration in record.declarations:
                 if declaration.until is None:
-                    declaration.until = record.mark
-                    record.declarations.append(
-                        Declaration(declaration.line, moment, epoch=record.epoch + 1, owed=declaration.owed)
-                    )
+                    declaration.until = record.mark or moment
             record.mark = moment
             record.epoch += 1
 

@@ -112,10 +112,13 @@ def test_base_exceptions_are_caught_at_few_places_and_nowhere_else() -> None:
     }
     assert places == {
         "events.py",  # a receiver
-        "executors.py",  # a dispatch
+        "executors/event_loop.py",  # a dispatch
+        "executors/loop_threads.py",  # a dispatch
+        "executors/pools.py",  # a dispatch
         "models/manager.py",  # a plain job's dispatch, and a start that is undone and raised on
         "pipeline.py",  # a dispatch
-        "scheduler.py",  # a schedule's computation, a pass of the loop
+        "scheduler/loop.py",  # a pass of the loop
+        "scheduler/scheduler.py",  # a schedule's computation
         "schedules/slots.py",  # the computation of a user's own schedule
     }
 

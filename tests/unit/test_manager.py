@@ -28,7 +28,7 @@ from task import (
 )
 from task.testing import VirtualClock
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 
 
 def states(manager: TaskManager, name: str) -> list[str]:
@@ -71,7 +71,10 @@ def test_two_tasks_of_one_name_are_refused_naming_both_places() -> None:
 def test_without_an_argument_the_creating_modules_tasks_are_found_also_those_defined_later() -> None:
     namespace: dict[str, Any] = {"__name__": "some_script"}
     exec(
-        "from task import TaskManager, task\n@task\ndef before(): ...\nmanager = TaskManager()\n@task\ndef after(): ...",
+        "from task import TaskManager, task\n"
+        "@task\ndef before(): ...\n"
+        "manager = TaskManager()\n"
+        "@task\ndef after(): ...",
         namespace,
     )
     assert list(namespace["manager"]) == ["before", "after"]

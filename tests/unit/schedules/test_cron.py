@@ -6,13 +6,13 @@ import random
 import zoneinfo
 
 import pytest
+import walk_oracle
 from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from task.errors import ScheduleError
 from task.schedules import cron, newest_slot, next_slot
-
-import walk_oracle
 
 UTC = datetime.UTC
 START = datetime.datetime(2026, 5, 4, 12, tzinfo=UTC)  # a Monday
@@ -97,6 +97,21 @@ def test_day_of_month_or_weekday_where_neither_starts_with_a_star():
 
 def test_day_of_month_and_weekday_where_one_starts_with_a_star():
     assert slots("0 0 */2 * fri", 2) == ["2026-05-15 00:00:00", "2026-05-29 00:00:00"]
+
+
+@pytest.mark.parametrize("expression", ["0 0 1-31 * fri", "0 0 1-31/1 * 5", "0 0 13 * 0-6", "0 0 13 * 0-7"])
+def test_a_whole_range_is_no_star(expression):
+    assert slots(expression, 2) == ["2026-05-05 00:00:00", "2026-05-06 00:00:00"]
+
+
+def test_a_whole_range_of_minutes_names_times_and_does_not_follow_the_clock():
+    before = datetime.datetime(2026, 10, 25, 0, 59, 30, tzinfo=UTC)  # 02:59:30 in Amsterdam, the first time
+    assert slots("0-59 0-23 * * *", 1, before, tz="Europe/Amsterdam") == ["2026-10-25 02:00:00"]
+
+
+def test_nothing_named_is_due_again_from_within_a_repeated_hour():
+    within = datetime.datetime(2026, 10, 25, 1, 0, 1, tzinfo=UTC)  # 02:00:01 in Amsterdam, the second time
+    assert slots("0-59 0-23 * * * 0-59", 1, within, tz="Europe/Amsterdam") == ["2026-10-25 02:00:00"]
 
 
 def test_microseconds_of_the_question_do_not_hide_a_slot():

@@ -4,9 +4,9 @@ import datetime
 import json
 
 import pytest
-from task.schedules import next_slot
-
 import walk_oracle
+
+from task.schedules import next_slot
 
 ROWS = json.loads(walk_oracle.GOLDEN.read_text())
 

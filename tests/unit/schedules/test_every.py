@@ -7,6 +7,7 @@ import zoneinfo
 
 import pytest
 import schedule
+
 from task.errors import ScheduleError
 from task.schedules import Job, every
 

@@ -9,6 +9,7 @@ import pytz
 import schedule
 from hypothesis import given
 from hypothesis import strategies as st
+
 from task.schedules import UTC, every, newest_slot, next_slot
 
 AMSTERDAM = zoneinfo.ZoneInfo("Europe/Amsterdam")

@@ -7,6 +7,7 @@ import pytest
 import schedule
 from hypothesis import given
 from hypothesis import strategies as st
+
 from task.schedules import every, newest_slot, next_slot
 
 UTC = datetime.UTC

@@ -5,6 +5,7 @@ import zoneinfo
 
 import pytest
 import schedule
+
 from task.errors import ScheduleError
 from task.schedules import next_slot, once
 

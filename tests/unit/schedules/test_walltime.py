@@ -5,6 +5,7 @@ import zoneinfo
 
 import pytest
 import pytz
+
 from task.errors import ScheduleError
 from task.schedules import resolve_zone, shorten, zone_name
 from task.schedules.walltime import next_shown, to_moment, to_wall, transition

@@ -5,11 +5,11 @@ import itertools
 import zoneinfo
 
 import pytest
+import walk_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from task.schedules import next_slot
 
-import walk_oracle
+from task.schedules import next_slot
 
 ZONES = sorted(walk_oracle.YEARS)
 SECOND = datetime.timedelta(seconds=1)
@@ -31,7 +31,7 @@ NAMED = [
     "every 2 weeks",
 ]
 SHOWN = [
-    "cron */45 * * * *",
+    "cron */45 0-4,23 * * *",
     "cron 20 * * * *",
     "cron */30 2 * * *",
     "cron 15 */2 * * *",
@@ -39,7 +39,7 @@ SHOWN = [
     "every hour at 15:00",
     "every 3 hours at 10:00",
 ]
-INTERVALS = ["every 7 minutes", "every 5 hours", "every 5400 seconds"]
+INTERVALS = ["every 25 minutes", "every 5 hours", "every 5400 seconds"]
 
 
 def the_year(zone):

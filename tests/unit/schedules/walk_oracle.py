@@ -20,6 +20,7 @@ import pathlib
 import zoneinfo
 
 import schedule
+
 from task.schedules import cron, every
 
 UTC = datetime.UTC

@@ -1,0 +1,95 @@
+"""The interface of an executor, and the one on daemon threads."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from task.runs import Run
+
+__all__ = ["Executor", "ThreadPool", "Work"]
+
+logger = logging.getLogger("task")
+
+#: What an executor is given: the pipeline's step for one run. An event loop is given one that awaits.
+Work = Callable[["Run"], Any]
+
+
+class Executor(Protocol):
+    """A place where runs are executed."""
+
+    name: str
+
+    def submit(self, work: Work, run: Run) -> None:
+        """Execute ``work(run)`` soon. Never blocks, never raises on account of the body."""
+
+    def running(self) -> list[Run]:
+        """The runs that occupy it now."""
+
+    def waiting(self) -> int:
+        """How many runs wait for a place."""
+
+    def close(self, timeout: float) -> None:
+        """End idle threads within *timeout* seconds; a busy one is a daemon and is left behind."""
+
+
+class _Worker(threading.Thread):
+    """A thread of a pool. `current` is the run that occupies it."""
+
+    def __init__(self, pool: ThreadPool, number: int) -> None:
+        super().__init__(name=f"task-{pool.name}-{number}", daemon=True)
+        self.pool = pool
+        self.current: Run | None = None
+
+    def run(self) -> None:
+        get = self.pool.queue.get
+        while (item := get()) is not None:
+            work, self.current = item
+            try:
+                work(self.current)
+            except BaseException:
+                logger.exception("An executor failed on %r; it goes on", self.current)
+            # Nothing may keep the run, or a frame of its body, alive until the next one comes.
+            del work, item
+            self.current = None
+
+
+class ThreadPool:
+    """Up to *size* daemon threads on one queue; a thread is made when all the others are busy."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+        self.queue: queue.SimpleQueue[tuple[Work, Run] | None] = queue.SimpleQueue()
+        self._workers: list[_Worker] = []
+        self._growing = threading.Lock()
+
+    def submit(self, work: Work, run: Run) -> None:
+        self.queue.put((work, run))
+        if len(self._workers) < self.size:
+            self._grow()
+
+    def _grow(self) -> None:
+        with self._growing:
+            idle = sum(worker.current is None for worker in self._workers)
+            if self.queue.qsize() > idle and len(self._workers) < self.size:
+                worker = _Worker(self, len(self._workers) + 1)
+                worker.start()
+                self._workers.append(worker)
+
+    def running(self) -> list[Run]:
+        return [run for worker in self._workers if (run := worker.current) is not None]
+
+    def waiting(self) -> int:
+        return self.queue.qsize()
+
+    def close(self, timeout: float) -> None:
+        for _ in self._workers:
+            self.queue.put(None)
+        for worker in self._workers:
+            if worker.current is None and worker is not threading.current_thread():
+                worker.join(timeout)

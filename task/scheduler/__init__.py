@@ -1,0 +1,6 @@
+"""The heap over the next slots, and the loop that sleeps until the first of them."""
+
+from task.scheduler.entries import Entry
+from task.scheduler.scheduler import Scheduler
+
+__all__ = ["Entry", "Scheduler"]

@@ -1,0 +1,56 @@
+"""Watching the wall clock: it may be set, and the machine may sleep."""
+
+from __future__ import annotations
+
+import datetime
+
+from task.clock import Clock
+
+__all__ = ["LONGEST_LEAD", "STEP", "ClockWatch"]
+
+Moment = datetime.datetime
+
+#: A difference between wall and monotonic clock that counts as a step. Seconds.
+STEP = 1.0
+
+#: A wall clock that went back further had been wrong before: there is nothing to stay ahead for.
+LONGEST_LEAD = datetime.timedelta(days=1)
+
+_ZERO = datetime.timedelta(0)
+
+
+class ClockWatch:
+    """Compares the wall clock with the monotonic one, and keeps what intervals are ahead by.
+
+    Moments of intervals never go back: after the wall clock went back by an hour they go on at their
+    elapsed rate, an hour ahead of it. That hour is the *lead*.
+    """
+
+    __slots__ = ("_clock", "_seen", "lead")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: tuple[Moment, float] | None = None
+        self.lead = _ZERO
+
+    def begin(self) -> None:
+        """Begin to compare from the next look on."""
+        self._seen = None
+
+    def look(self) -> tuple[Moment, float]:
+        """The wall time, and by how many seconds it has jumped since the last look (0.0: it has not)."""
+        # Wall first: a pause between the two readings then makes the wall look behind, never ahead.
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        seen, self._seen = self._seen, (wall, monotonic)
+        if seen is None:
+            return wall, 0.0
+        jump = (wall - seen[0]).total_seconds() - (monotonic - seen[1])
+        return wall, jump if abs(jump) >= STEP else 0.0
+
+    def follow(self, jump: float) -> bool:
+        """Adjust the lead to a jump; whether the clock had been wrong before, so that all begins from now."""
+        self.lead = max(_ZERO, self.lead - datetime.timedelta(seconds=jump))
+        wrong = self.lead > LONGEST_LEAD
+        if wrong:
+            self.lead = _ZERO
+        return wrong

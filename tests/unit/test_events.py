@@ -1,0 +1,62 @@
+"""Signals: a receiver that raises or blocks harms nobody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import blinker
+import pytest
+
+from task.events import Announcer
+
+
+def test_a_receiver_gets_the_sender_and_the_payload(wait_for: Callable[[Callable[[], bool]], None]) -> None:
+    signal, heard = blinker.Signal(), []
+    signal.connect(lambda sender, number: heard.append((sender, number)), weak=False)
+    announcer = Announcer()
+    announcer.announce(signal, "sender", number=1)
+    wait_for(lambda: heard == [("sender", 1)])
+    announcer.close()
+
+
+def test_nothing_is_started_for_a_signal_that_nobody_hears() -> None:
+    before = threading.active_count()
+    Announcer().announce(blinker.Signal(), "sender")
+    assert threading.active_count() == before
+
+
+def test_a_receiver_that_raises_is_logged_and_the_others_hear(
+    wait_for: Callable[[Callable[[], bool]], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    signal, heard = blinker.Signal(), []
+
+    def fails(sender: object) -> None:
+        raise SystemExit
+
+    signal.connect(fails)
+    signal.connect(lambda sender: heard.append(1), weak=False)
+    announcer = Announcer()
+    announcer.announce(signal, "sender")
+    announcer.announce(signal, "sender")
+    wait_for(lambda: len(heard) == 2)
+    announcer.close()
+    assert "raised; nothing else is affected" in caplog.text
+
+
+def test_a_receiver_that_blocks_never_blocks_the_sender_and_drops_are_counted() -> None:
+    signal, leave, entered = blinker.Signal(), threading.Event(), threading.Event()
+
+    def blocks(sender: object) -> None:
+        entered.set()
+        leave.wait(10)
+
+    signal.connect(blocks)
+    announcer = Announcer()
+    announcer.announce(signal, "sender")
+    entered.wait(5)
+    for _ in range(Announcer.LIMIT + 7):
+        announcer.announce(signal, "sender")
+    assert announcer.dropped == 7
+    leave.set()
+    announcer.close()

@@ -1,0 +1,83 @@
+"""Runs: their states and the ways between them."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import threading
+
+import pytest
+
+from task import Run, RunCancelled, RunState, TransitionError
+from task.runs import Run as RunFromItsModule
+
+NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
+
+ALLOWED = {
+    ("queued", "running"),
+    ("queued", "cancelled"),
+    ("queued", "lost"),
+    ("running", "succeeded"),
+    ("running", "failed"),
+    ("running", "cancelled"),
+    ("running", "lost"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(RunState, RunState)))
+def test_a_run_moves_along_the_drawn_arrows_only(before: RunState, after: RunState) -> None:
+    run = Run("sample", "manual", NOON, state=before)
+    if (str(before), str(after)) in ALLOWED:
+        run.to(after)
+        assert run.state is after
+    else:
+        with pytest.raises(TransitionError, match="cannot go from"):
+            run.to(after)
+
+
+def test_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
+    first, second = Run("a", "manual", NOON), Run("a", "manual", NOON + datetime.timedelta(milliseconds=1))
+    assert (first.id[14], first.id < second.id, first.id == first.id) == ("7", True, True)
+    assert first.id != Run("a", "manual", NOON).id
+    assert int(first.id.replace("-", "")[:12], 16) == 1_777_896_000_000
+
+
+def test_a_run_that_was_asked_to_stop_says_so_inside() -> None:
+    run = Run("sample", "manual", NOON)
+    run.check_cancelled()
+    run.ask_to_stop()
+    assert run.is_cancelled()
+    with pytest.raises(RunCancelled):
+        run.check_cancelled()
+
+
+def test_wait_ends_with_the_run_and_not_before() -> None:
+    run = Run("sample", "manual", NOON)
+    assert not run.wait(0)
+    waited: list[bool] = []
+    thread = threading.Thread(target=lambda: waited.append(run.wait(5)))
+    thread.start()
+    run.to(RunState.CANCELLED)
+    run.ended()
+    thread.join(5)
+    assert waited == [True]
+    assert run.wait()
+
+
+def test_a_run_as_a_dict_is_plain() -> None:
+    run = RunFromItsModule("sample", "schedule", NOON, slot=NOON)
+    assert run.as_dict() == {
+        "id": run.id,
+        "task": "sample",
+        "trigger": "schedule",
+        "state": "queued",
+        "reason": None,
+        "slot": "2026-05-04T12:00:00+00:00",
+        "last": "2026-05-04T12:00:00+00:00",
+        "count": 1,
+        "queued_at": "2026-05-04T12:00:00+00:00",
+        "started_at": None,
+        "finished_at": None,
+        "duration": None,
+        "error": None,
+    }

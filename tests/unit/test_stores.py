@@ -1,0 +1,181 @@
+"""The ledger: one contract, held by every store."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from task import MemoryStore, Run, RunState, Store, every
+from task.schedules import Line, Missed
+from task.stores import Declaration, Limits, Switch
+
+NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
+MINUTE = datetime.timedelta(minutes=1)
+
+
+@pytest.fixture(params=[MemoryStore], ids=["memory"])
+def store(request: pytest.FixtureRequest) -> Store:
+    make: Callable[[], Store] = request.param
+    made = make()
+    made.register("sample", disabled=False)
+    return made
+
+
+def due(minutes: int) -> Run:
+    return Run("sample", "schedule", NOON + minutes * MINUTE, slot=NOON + minutes * MINUTE)
+
+
+def missed(first: int, before: int) -> Missed:
+    line = Line(every(1).minutes, NOON, "")
+    line.next = NOON + first * MINUTE
+    return Missed(line.next, NOON + before * MINUTE, [line])
+
+
+def finish(store: Store, run: Run, state: RunState = RunState.SUCCEEDED) -> None:
+    store.start(run, run.queued_at)
+    store.finish(run, state, run.queued_at + MINUTE)
+
+
+def test_a_claim_moves_the_mark_and_a_slot_at_or_before_it_is_refused(store: Store) -> None:
+    assert store.claim(due(5), Limits(9))
+    assert store.mark("sample") == NOON + 5 * MINUTE
+    assert not store.claim(due(5), Limits(9))
+    assert not store.claim(due(4), Limits(9))
+    assert len(store.runs("sample")) == 1
+
+
+def test_of_many_claims_of_one_slot_exactly_one_is_granted(store: Store) -> None:
+    barrier, granted = threading.Barrier(8), []
+
+    def claim() -> None:
+        barrier.wait(5)
+        granted.extend(minute for minute in range(200) if store.claim(due(minute), Limits(10_000)))
+
+    threads = [threading.Thread(target=claim) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(granted) == len(set(granted))
+    assert max(granted) == 199
+
+
+def test_a_claim_records_what_was_missed_before_it(store: Store) -> None:
+    store.claim(due(5), Limits(), missed(1, 5))
+    assert [(str(run.state), run.as_dict()["count"]) for run in store.runs("sample")] == [("queued", 1), ("missed", 4)]
+
+
+def test_while_a_run_is_active_the_next_is_skipped(store: Store) -> None:
+    first, second, third = due(1), due(2), due(3)
+    store.claim(first, Limits())
+    store.claim(second, Limits())
+    assert (second.state, second.reason) == ("skipped", "already running")
+    finish(store, first)
+    store.claim(third, Limits())
+    assert third.state == "queued"
+
+
+def test_skips_in_a_row_for_one_reason_are_one_row(store: Store) -> None:
+    store.turn("sample", Switch(False))
+    for minute in range(1, 6):
+        store.claim(due(minute), Limits())
+    store.turn("sample", Switch(True))
+    store.pause(True)
+    store.claim(due(6), Limits())
+    rows = store.runs("sample")
+    assert [(run.reason, run.count, run.as_dict()["last"][11:16]) for run in rows] == [
+        ("paused", 1, "12:06"),
+        ("disabled", 5, "12:05"),
+    ]
+    assert store.summary("sample").skips == {"disabled": 5, "paused": 1}
+
+
+def test_a_final_state_never_changes(store: Store) -> None:
+    run = due(1)
+    store.claim(run, Limits())
+    store.start(run, NOON)
+    assert store.finish(run, RunState.LOST, NOON, "gone")
+    assert not store.finish(run, RunState.SUCCEEDED, NOON)
+    assert (run.state, run.reason) == ("lost", "gone")
+
+
+def test_a_cancelled_run_does_not_start(store: Store) -> None:
+    run = due(1)
+    store.claim(run, Limits())
+    store.finish(run, RunState.CANCELLED, NOON)
+    assert not store.start(run, NOON)
+
+
+def test_a_switch_with_an_end_is_on_again_after_it(store: Store) -> None:
+    store.turn("sample", Switch(False, "note", NOON + MINUTE, NOON))
+    assert not store.switch("sample", NOON).enabled
+    assert store.switch("sample", NOON + MINUTE).enabled
+    early, late = due(0), due(1)
+    store.claim(early, Limits())
+    store.claim(late, Limits())
+    assert (early.state, late.state) == ("skipped", "queued")
+
+
+def test_the_first_registration_decides_the_switch(store: Store) -> None:
+    store.register("off", disabled=True)
+    store.register("off", disabled=False)
+    assert not store.switch("off", NOON).enabled
+
+
+def test_counts_follow_the_outcomes(store: Store) -> None:
+    for minute, state in enumerate([RunState.FAILED, RunState.SUCCEEDED, RunState.FAILED, RunState.FAILED], start=1):
+        run = due(minute)
+        store.claim(run, Limits())
+        finish(store, run, state)
+    summary = store.summary("sample")
+    assert (summary.runs, summary.failures, summary.consecutive_failures) == (4, 3, 2)
+    assert summary.last is not None
+    assert summary.last.slot == NOON + 4 * MINUTE
+
+
+def test_no_more_than_max_runs_slots_are_admitted(store: Store) -> None:
+    for minute in (1, 2, 3):
+        run = due(minute)
+        store.claim(run, Limits(max_runs=2))
+        finish(store, run) if run.state == "queued" else None
+    assert store.claimed("sample") == 2
+    assert store.runs("sample")[0].reason == "max_runs reached"
+
+
+def test_a_set_back_mark_begins_a_new_epoch_and_the_old_rows_stay(store: Store) -> None:
+    run = due(100)
+    store.claim(run, Limits())
+    finish(store, run)
+    store.set_back("sample", NOON)
+    again = due(100)
+    assert store.claim(again, Limits())
+    assert len(store.runs("sample")) == 2
+    assert store.audit(None, NOON + 200 * MINUTE) == []
+
+
+def test_the_audit_owes_every_slot_between_declaration_and_retirement(store: Store) -> None:
+    job = every(1).minutes
+    line = Line(job, NOON, "")
+    store.declare("sample", Declaration(line, NOON))
+    store.claim(due(2), Limits(9))
+    store.retire("sample", job, NOON + 4 * MINUTE)
+    findings = store.audit(None, NOON + 60 * MINUTE)
+    assert [f"{finding.slot:%H:%M} {finding.problem}" for finding in findings] == [
+        "12:01 has no outcome",
+        "12:03 has no outcome",
+        "12:04 has no outcome",
+    ]
+
+
+def test_the_history_is_bounded_and_says_from_where_it_is_not_known() -> None:
+    store = MemoryStore(keep=3)
+    store.register("sample", disabled=False)
+    for minute in range(1, 6):
+        run = due(minute)
+        store.claim(run, Limits())
+        finish(store, run)
+    assert len(store.runs("sample")) == 3
+    assert store.pruned("sample") == NOON + 2 * MINUTE
