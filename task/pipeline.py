@@ -196,9 +196,14 @@ class Pipeline:
         self.store.start(run, now)
         return run
 
+    def active(self) -> list[Run]:
+        """The runs that were handed to this manager's executors and have not ended."""
+        return [run for run in self.store.active() if run.holder is self]
+
     # Handing over.
 
     def _hand_over(self, binding: Binding, run: Run) -> None:
+        run.holder = self
         self._submit(binding, run, binding.work)
         maximum = binding.limits.max_runs
         if maximum is not None and run.slot is not None and self.store.claimed(binding.name) >= maximum:

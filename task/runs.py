@@ -94,6 +94,7 @@ class Run:
         "epoch",
         "error",
         "finished_at",
+        "holder",
         "jobs",
         "last_at",
         "missed",
@@ -151,6 +152,8 @@ class Run:
         self.epoch = 0
         #: The run inside which this one was called, in the same thread or coroutine.
         self.outer: Run | None = None
+        #: The pipeline that executes it: of several managers on one store, each ends its own.
+        self.holder: object = None
         #: Stops an async body; set while it runs.
         self.stopper: Any = None
         self._id: str | None = None

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import inspect
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import schedule
 
 from task.models.function import TaskFunction
-from task.runs import Run
+from task.pipeline import Pipeline
+from task.runs import Run, RunState
 from task.stores import Switch
 
-__all__ = ["Health", "task_detail"]
+__all__ = ["Health", "congestion", "task_detail"]
+
+#: A run that has waited for a place for so long makes the manager unhealthy. Seconds.
+QUEUE_GRACE = 60.0
 
 Moment = datetime.datetime
 
@@ -41,6 +46,25 @@ class Health:
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {"healthy": self.healthy, "state": self.state, "pid": self.pid, "causes": list(self.causes)}
+
+
+def congestion(tasks: Iterable[TaskFunction[..., Any]], pipeline: Pipeline) -> Iterator[str]:
+    """For each executor on which runs wait for too long: how many, how long, and what occupies it."""
+    if pipeline.executors is None:
+        return
+    now = pipeline.clock.now()
+    queued = [run for run in pipeline.store.active() if run.state is RunState.QUEUED]
+    old = [run for run in queued if (now - run.queued_at).total_seconds() > QUEUE_GRACE]
+    for executor in pipeline.executors.all() if old else ():
+        here = {task.name for task in tasks if task.binding.executor is executor}
+        stuck = [run for run in old if run.task in here]
+        if stuck:
+            seconds = (now - min(run.queued_at for run in stuck)).total_seconds()
+            busy = sorted({run.task for run in executor.running()})[:5]
+            yield (
+                f"{len(stuck)} runs wait for {executor.name}, the oldest for {seconds:.0f} seconds; it is occupied "
+                f"by {', '.join(map(repr, busy))}"
+            )
 
 
 def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dict[str, Any]:

@@ -115,7 +115,9 @@ def test_base_exceptions_are_caught_at_few_places_and_nowhere_else() -> None:
         "executors/event_loop.py",  # a dispatch
         "executors/loop_threads.py",  # a dispatch
         "executors/pools.py",  # a dispatch
-        "models/manager.py",  # a plain job's dispatch, and a start that is undone and raised on
+        "models/lifecycle.py",  # a start that is undone, and raised on
+        "models/plain.py",  # a plain job's dispatch
+        "models/registry.py",  # a registration that is undone, and raised on
         "pipeline.py",  # a dispatch
         "scheduler/loop.py",  # a pass of the loop
         "scheduler/scheduler.py",  # a schedule's computation

@@ -532,3 +532,19 @@ def test_a_skip_is_logged(manager: TaskManager, clock: VirtualClock, caplog: pyt
     with manager:
         clock.advance(seconds=10)
     assert "'sample' skipped its slot" in caplog.text
+
+
+def test_stopping_one_of_two_managers_on_one_store_leaves_the_others_runs_alone(clock: VirtualClock) -> None:
+    store, seen = MemoryStore(), []
+    first, second = TaskManager([], clock=clock, store=store), TaskManager([], clock=clock, store=store)
+
+    def body() -> None:
+        second.stop(timeout=0)
+        seen.append(str(store.active("sample")[0].state))
+
+    first.add(body, name="sample")
+    second.add(lambda: None, name="other")
+    with first, second:
+        run = first["sample"].trigger()
+    assert seen == ["running"]
+    assert run.state == "succeeded"

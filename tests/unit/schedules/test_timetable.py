@@ -196,6 +196,12 @@ def test_intervals_are_due_by_elapsed_time_and_calendars_by_the_wall():
     assert table.take(at("11:19:59"), hour) is None
 
 
+def test_a_calendar_is_not_due_ahead_of_the_wall():
+    table = timetable(cron("*/10 * * * *", tz="UTC"))
+    assert table.take(at("12:15:00"), datetime.timedelta(hours=1)).slot == at("12:10:00")
+    assert table.next_slot() == at("12:20:00")
+
+
 def test_catching_up_is_by_elapsed_time_too():
     table = timetable(every(10).minutes, cron("5 * * * *", tz="UTC"), misfire="all")
     taken = catch_up(table, at("11:30:00"), datetime.timedelta(hours=1))
@@ -284,6 +290,12 @@ def test_drawn_slots_are_not_caught_up():
     assert at("12:31:50") <= table.next_slot() <= at("12:32:10")
 
 
+def test_a_drawn_slot_keeps_its_place_among_those_caught_up():
+    table = timetable(every(25).to(25).minutes, every(10).minutes, misfire="all")
+    taken = catch_up(table, at("12:31:00"))
+    assert times(due.slot for due in taken) == ["12:10:00", "12:20:00", "12:25:00", "12:30:00"]
+
+
 # Schedules of a user's own.
 
 
@@ -333,6 +345,21 @@ def test_a_schedule_is_asked_with_a_moment_in_utc():
     asked = []
     next_slot(Own(asked.append), NOON.astimezone(AMSTERDAM), anchor=NOON)
     assert [moment.isoformat() for moment in asked] == ["2026-05-04T12:00:00+00:00"]
+
+
+@pytest.mark.parametrize("period", [1, 60, 3600, 86_400, 700_000])
+def test_a_jump_of_a_year_asks_a_schedule_few_times(period):
+    asked = []
+
+    def answer(after):
+        asked.append(after)
+        return NOON + ((after - NOON) // step + 1) * step
+
+    step = datetime.timedelta(seconds=period)
+    table = timetable(Own(answer))
+    newest = table.take(NOON + datetime.timedelta(days=365), ZERO).slot
+    assert newest == NOON + datetime.timedelta(days=365) // step * step
+    assert len(asked) <= 25
 
 
 def test_a_schedule_that_breaks_while_it_is_taken_changes_nothing():

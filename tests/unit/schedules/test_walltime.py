@@ -88,11 +88,12 @@ def test_no_zone_changes_twice_within_a_day():
             last = day
 
 
-def test_a_wall_time_that_is_skipped_is_never_shown():
+@pytest.mark.parametrize("after", ["2026-03-28T12:00:00+00:00", "2026-03-01T12:00:00+00:00"])
+def test_a_wall_time_that_is_skipped_is_never_shown(after):
     sought = [datetime.datetime(2026, 3, 29, 2, 30), datetime.datetime(2026, 3, 30, 2, 30)]
     found = next_shown(
         AMSTERDAM,
-        moment("2026-03-28T12:00:00+00:00"),
+        moment(after),
         lambda wall: next((time for time in sought if time > wall), None),
     )
     assert found.isoformat() == "2026-03-30T00:30:00+00:00"

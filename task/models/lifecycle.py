@@ -1,0 +1,211 @@
+"""Starting, stopping and waiting: the life of one manager, in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from task.errors import ForkedError, ManagerStateError
+from task.executors import Executors
+from task.models.plain import PlainJobs
+from task.models.registry import Registry
+from task.pipeline import Pipeline
+from task.runs import Run, RunState, peek_current_run
+from task.scheduler import Scheduler
+
+__all__ = ["Lifecycle", "SignalReceived", "State"]
+
+logger = logging.getLogger("task")
+
+State = Literal["stopped", "starting", "running", "stopping"]
+
+#: How long a body that was asked to stop has, before its run counts as lost. Seconds.
+CANCEL_TIMEOUT = 0.5
+
+
+class Lifecycle:
+    """Starts and stops what a manager wires together."""
+
+    def __init__(
+        self, owner: object, registry: Registry, pipeline: Pipeline, scheduler: Scheduler, max_workers: int
+    ) -> None:
+        self.state: State = "stopped"
+        #: When it was stopped; None before the first start and while it runs.
+        self.ended_at: datetime | None = None
+        #: The process in which it was started.
+        self.pid: int | None = None
+        self._owner = owner
+        self._registry = registry
+        self._pipeline = pipeline
+        self._scheduler = scheduler
+        self._clock = scheduler.clock
+        self._max_workers = max_workers
+        self._plain = PlainJobs(scheduler, pipeline)
+        pipeline.closed = "the manager does not run yet; call run()"
+        self._renew_locks()
+
+    def _renew_locks(self) -> None:
+        #: One start or stop at a time. Bodies are waited for while it is held: nothing that a body may call takes it,
+        #: but `run` and `stop` themselves.
+        self.lock = threading.RLock()
+        self.stopped = threading.Event()
+        self.stopped.set()
+
+    # Starting.
+
+    def start(self) -> None:
+        """Discover, schedule, and start the loop; running already, only discover."""
+        with self.lock:
+            if self.forked():
+                self._begin_in_child()
+            self._registry.discover()
+            if self.state == "running":
+                return
+            if self._scheduler.owner not in (None, self._owner) and self._scheduler.is_running():
+                raise ManagerStateError(
+                    "This scheduler is run by another manager. Give each manager a scheduler of its own."
+                )
+            self._registry.warn_of_nothing()
+            self._registry.warn_of_twins()
+            self.state = "starting"
+            self.pid, self.ended_at = os.getpid(), None
+            self.stopped.clear()
+            try:
+                self._open()
+            except BaseException:
+                self._close("the manager did not start")
+                raise
+            self.state = "running"
+        for found in list(self._registry.tasks.values()):
+            if found.spec.run_at_start:
+                self._pipeline.trigger(found.binding, {}, "start")
+
+    def _open(self) -> None:
+        self._scheduler.owner = self._owner
+        self._scheduler.run_plain = self._plain.run
+        self._plain.forget()
+        self._pipeline.open(getattr(self._clock, "executors", Executors)(self._max_workers))
+        self._registry.schedule_all()
+        self._scheduler.start()
+
+    # Stopping.
+
+    def stop(self, timeout: float) -> None:
+        """Stop; from inside a run, behind it."""
+        if peek_current_run() is not None and not self._clock.inline:
+            threading.Thread(target=self._stop, args=(timeout,), name="task-stop", daemon=True).start()
+        else:
+            self._stop(timeout)
+
+    def _stop(self, timeout: float) -> None:
+        with self.lock:
+            if self.state != "running" or self.forked():
+                return
+            self.state = "stopping"
+            self._pipeline.closed = "the manager is stopping"
+            self._scheduler.stop()
+            now = self._clock.now()
+            for run in self._pipeline.store.active():
+                if run.state is RunState.QUEUED and self._pipeline.store.finish(
+                    run, RunState.CANCELLED, now, "stopped"
+                ):
+                    logger.info("A queued run of task %r was cancelled: the manager stops", run.task)
+            self._drain(timeout)
+            self.ended_at = now
+            self._close("the manager is stopped; call run()")
+
+    def _close(self, reason: str) -> None:
+        self._scheduler.stop()
+        self._pipeline.closed = reason
+        self._registry.withdraw()
+        executors, self._pipeline.executors = self._pipeline.executors, None
+        if executors is not None:
+            executors.close()
+        self._scheduler.announcer.close()
+        self.pid, self.state = None, "stopped"
+        self.stopped.set()
+
+    def _drain(self, timeout: float) -> None:
+        """Give running bodies their time, ask them to stop, and record the rest as lost."""
+        waits = self._pipeline.active()
+        self._await(waits, timeout)
+        for run in waits:
+            if not run.state.final:
+                run.ask_to_stop()
+        self._await(waits, CANCEL_TIMEOUT)
+        for run in waits:
+            reason = f"still running {timeout:g} seconds after the manager was told to stop"
+            if self._pipeline.store.finish(run, RunState.LOST, self._clock.now(), reason):
+                logger.error("The run of task %r is lost: %s", run.task, reason)
+
+    def _await(self, runs: list[Run], timeout: float) -> None:
+        deadline = self._clock.monotonic() + max(0.0, timeout)
+        pause = threading.Condition()
+        for run in runs:
+            if not self._clock.inline:
+                run.wait(max(0.0, deadline - self._clock.monotonic()))
+            while not run.state.final and self._clock.monotonic() < deadline:
+                with pause:  # a clock that drives the bodies itself has to be let go on
+                    self._clock.wait(pause, 0.05)
+
+    def wait(self) -> None:
+        """Block until it is stopped. Raises `SignalReceived` for SIGINT and SIGTERM, in the main thread."""
+        with _signals_interrupt():
+            self.stopped.wait()
+
+    # Fork.
+
+    def forked(self) -> bool:
+        """Whether this process was forked from the one in which it runs."""
+        return self.pid is not None and self.pid != os.getpid()
+
+    def check_not_forked(self) -> None:
+        """Raise `ForkedError` in a forked child."""
+        if self.forked():
+            raise ForkedError(
+                f"This process was forked from process {self.pid}, where the manager runs. Call run() here to "
+                "start it in this one."
+            )
+
+    def after_fork(self) -> None:
+        """In the child: fresh locks, no threads. Whether it is forked is computed from the pid."""
+        self._renew_locks()
+        self._registry.renew_lock()
+        self._scheduler.reset_after_fork()
+        self._pipeline.executors = None
+        if self.pid is not None:
+            self._pipeline.refusal = ForkedError
+            self._pipeline.closed = f"this process was forked from the one that runs the manager ({self.pid})"
+
+    def _begin_in_child(self) -> None:
+        self.pid, self.state = None, "stopped"
+        self._registry.scheduling = False
+        self._pipeline.refusal = ManagerStateError
+        self._scheduler.rebuild()
+
+
+class SignalReceived(BaseException):
+    """Raised by the handlers that `Lifecycle.wait` sets, to leave it."""
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise SignalReceived(signal.Signals(number).name)
+
+    before: dict[int, Any] = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

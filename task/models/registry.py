@@ -1,0 +1,157 @@
+"""The tasks of one manager: how they are found, registered, scheduled and removed."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import threading
+import weakref
+from typing import Any
+
+from task.errors import DuplicateTaskError, UnknownTaskError
+from task.models.discovery import describe_source, discover, duplicate_message
+from task.models.function import TaskFunction
+from task.models.planning import plan_entry, resume_entry
+from task.pipeline import Pipeline
+from task.runs import RunState
+from task.scheduler import Scheduler
+from task.schedules import shorten
+from task.spec import check_complete
+
+__all__ = ["Registry"]
+
+logger = logging.getLogger("task")
+
+AnyTask = TaskFunction[..., Any]
+
+
+class Registry:
+    """The tasks of *owner*, by name."""
+
+    def __init__(self, owner: object, pipeline: Pipeline, scheduler: Scheduler, sources: list[Any]) -> None:
+        self.tasks: dict[str, AnyTask] = {}
+        #: Whether what is registered is scheduled at once: the manager runs.
+        self.scheduling = False
+        self._owner = owner
+        self._pipeline = pipeline
+        self._scheduler = scheduler
+        self._sources = sources
+        self._removed: set[int] = set()
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """A fresh lock, after a fork. It is held while tasks come and go, never while bodies are waited for."""
+        self.lock = threading.RLock()
+
+    def discover(self) -> None:
+        """Register what is found on the sources by now."""
+        with self.lock:
+            for found in discover(self._sources):
+                if id(found.spec) not in self._removed:
+                    self._register(found)
+
+    def add(self, found: AnyTask) -> AnyTask:
+        """Register one task. Raises `DuplicateTaskError`."""
+        with self.lock:
+            self._removed.discard(id(found.spec))
+            return self._register(found)
+
+    def find(self, name: str) -> AnyTask:
+        """The task called *name*. Raises `UnknownTaskError` with the nearest names."""
+        found = self.tasks.get(name)
+        if found is None:
+            near = difflib.get_close_matches(str(name), self.tasks, n=3)
+            hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"There are: {sorted(self.tasks)[:10]}."
+            raise UnknownTaskError(f"There is no task {shorten(name)}. {hint}")
+        return found
+
+    def remove(self, name: str) -> None:
+        """Take a task out: when this returns, no body of it starts any more."""
+        with self.lock:
+            found = self.find(name)
+            binding, store = found.binding, self._pipeline.store
+            binding.released = True
+            now = self._pipeline.clock.now()
+            if binding.entry is not None:
+                self._scheduler.remove(binding.entry)
+                for line in binding.entry.timetable.lines:
+                    store.retire(name, line.job, store.mark(name) or now)
+            for run in store.active(name):
+                if run.state is RunState.QUEUED:
+                    store.finish(run, RunState.CANCELLED, now, "the task was removed")
+            del self.tasks[name]
+            self._removed.add(id(found.spec))
+            found.unbind(self._owner)
+
+    def schedule_all(self) -> None:
+        """Put every task on the heap, and from now on each that is registered."""
+        with self.lock:
+            for found in list(self.tasks.values()):
+                self._schedule(found)
+            self.scheduling = True
+
+    def withdraw(self) -> None:
+        """The executors are gone: no task has a place any more."""
+        with self.lock:
+            self.scheduling = False
+            for found in self.tasks.values():
+                found.binding.executor = None
+
+    def _register(self, found: AnyTask) -> AnyTask:
+        known = self.tasks.get(found.name)
+        if known is not None:
+            if known.spec is found.spec:
+                return known
+            raise DuplicateTaskError(duplicate_message(known, found))
+        check_complete(found.spec, found.func)
+        mine = found if found.owner() in (None, self._owner) else found.twin()
+        mine.bind(self._owner, self._pipeline)
+        self.tasks[found.name] = mine
+        _registries.setdefault(found.spec, weakref.WeakSet()).add(self)
+        if self.scheduling:
+            try:
+                self._schedule(mine)
+            except BaseException:
+                del self.tasks[found.name]
+                mine.unbind(self._owner)
+                raise
+        return mine
+
+    def _schedule(self, found: AnyTask) -> None:
+        binding = found.binding
+        assert self._pipeline.executors is not None
+        self._pipeline.place(binding, self._pipeline.executors)
+        now = self._pipeline.clock.now()
+        if binding.entry is not None:
+            resume_entry(binding, now)
+        else:
+            binding.entry = plan_entry(found, binding, now)
+        if binding.entry is not None:
+            self._scheduler.register(binding.entry)
+
+    def warn_of_nothing(self) -> None:
+        """Say where was looked, when no task was found."""
+        if not self.tasks:
+            looked = " and ".join(describe_source(source) for source in self._sources if source is not self._owner)
+            logger.warning("The manager found no task in %s; add some with manager.task or add().", looked)
+
+    def warn_of_twins(self) -> None:
+        """Say which tasks other managers of this process run too, with a ledger of their own."""
+        others = {
+            other
+            for found in self.tasks.values()
+            for other in _registries.get(found.spec, ())
+            if other is not self and other.scheduling and other._pipeline.store is not self._pipeline.store
+        }
+        if others:
+            names = sorted(self.tasks.keys() & set().union(*(other.tasks for other in others)))
+            logger.warning(
+                "%d other managers of this process run the tasks %s as well, with stores of their own: each slot "
+                "will fire in each of them. Give them one store, or different tasks.",
+                len(others),
+                ", ".join(map(repr, names[:5])),
+            )
+
+
+#: Who has registered a declaration.
+_registries: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Registry]] = weakref.WeakKeyDictionary()
