@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from typing import Any, ParamSpec, TypeVar, overload
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 import schedule as schedule_library
 
 from task.models.function import TaskFunction
-from task.schedules import Misfire
+from task.spec import Schedules, TaskOptions
 
 __all__ = ["task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_Schedule = schedule_library.Job | Iterable[schedule_library.Job] | None
 
 
 @overload
@@ -25,23 +22,7 @@ def task(schedule: Callable[P, R]) -> TaskFunction[P, R]: ...
 
 @overload
 def task(
-    schedule: _Schedule = None,
-    *,
-    name: str | None = None,
-    on_success: Callable[..., object] | None = None,
-    on_failed: Callable[..., object] | None = None,
-    on_complete: Callable[..., object] | None = None,
-    disabled: bool = False,
-    threaded: bool = False,
-    parameters: Mapping[str, Any] | None = None,
-    tags: Iterable[str] | None = None,
-    misfire: Misfire = "latest",
-    misfire_grace: float = 60.0,
-    fixed_delay: bool = False,
-    start: datetime | None = None,
-    jitter: float = 0.0,
-    run_at_start: bool = False,
-    max_runs: int | None = None,
+    schedule: Schedules = None, **options: Unpack[TaskOptions]
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 

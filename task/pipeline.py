@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import collections.abc
 import contextvars
+import copy
 import datetime
-import functools
 import inspect
 import logging
 import traceback
@@ -20,9 +20,9 @@ from task.clock import Clock
 from task.errors import ManagerStateError, RunCancelled, UnfinishedBodyError
 from task.executors import Executor, Executors
 from task.runs import Run, RunState, Trigger, peek_current_run, set_current_run
-from task.schedules import CancelJob, Due, started
+from task.schedules import CancelJob, Due, Line, started
 from task.spec import TaskSpec, accepts_run, is_async
-from task.stores import Limits, Store
+from task.stores import Declaration, Limits, Store
 
 if TYPE_CHECKING:
     from task.scheduler import Entry, Scheduler
@@ -42,10 +42,13 @@ _FRAMES = 20
 SERIAL_PATIENCE = 1.0
 
 
+_USUAL = Limits()
+
+
 class Binding:
     """One task at one manager."""
 
-    __slots__ = ("body", "coroutine", "entry", "executor", "limits", "name", "pipeline", "released", "spec", "work")
+    __slots__ = ("body", "coroutine", "entry", "executor", "limits", "name", "pipeline", "released", "spec")
 
     def __init__(self, spec: TaskSpec, body: Callable[..., Any], pipeline: Pipeline) -> None:
         self.spec = spec
@@ -54,13 +57,40 @@ class Binding:
         self.body = body
         self.coroutine = is_async(body)
         self.pipeline = pipeline
-        self.limits = Limits(max_runs=spec.max_runs)
+        self.limits = _USUAL if spec.max_runs is None else Limits(max_runs=spec.max_runs)
         self.entry: Entry | None = None
         #: True once it was removed: nothing starts any more.
         self.released = False
         self.executor: Executor | None = None
-        #: What an executor is given to do for a run.
-        self.work = functools.partial(pipeline.execute_async if self.coroutine else pipeline.execute, self)
+
+    def work(self, run: Run) -> Any:
+        """What an executor does for a run; an event loop awaits it."""
+        if self.coroutine:
+            return self.pipeline.execute_async(self, run)
+        return self.pipeline.execute(self, run)
+
+    # What the scheduler tells it.
+
+    def fire(self, due: Due) -> None:
+        """A slot is due."""
+        self.pipeline.fire(self, due)
+
+    def catch_up(self) -> None:
+        """Late slots are to be run one by one."""
+        self.pipeline.catch_up(self)
+
+    def set_back(self, now: Moment) -> None:
+        """The clock had been wrong: begin a new epoch of the ledger from now."""
+        self.pipeline.store.set_back(self.name, now)
+        if self.entry is not None:
+            for line in self.entry.timetable.lines:
+                self.declare(line, now)
+
+    def declare(self, line: Line, since: Moment) -> None:
+        """Record that a schedule owes an outcome for each slot later than *since*."""
+        owed = line.job.latest is None and not self.spec.fixed_delay
+        # A copy: the live line moves on.
+        self.pipeline.store.declare(self.name, Declaration(copy.copy(line), since, owed=owed))
 
 
 class Pipeline:
@@ -204,16 +234,19 @@ class Pipeline:
 
     def _hand_over(self, binding: Binding, run: Run) -> None:
         run.holder = self
+        executor = binding.executor
         self._submit(binding, run, binding.work)
+        if self.closed is not None or binding.executor is not executor:  # stopped meanwhile: nobody may look there
+            self.store.cancel(run, self.clock.now(), "stopped")
         maximum = binding.limits.max_runs
         if maximum is not None and run.slot is not None and self.store.claimed(binding.name) >= maximum:
             self._end_schedules(binding, run)
 
     def _submit(self, binding: Binding, run: Run, work: Callable[[Run], Any]) -> None:
-        executor = binding.executor
-        assert executor is not None
-        assert self.executors is not None
-        if executor is self.executors.serial and not self._watching and executor.running():
+        executor, executors = binding.executor, self.executors
+        if executor is None or executors is None:
+            return  # stopped meanwhile
+        if executor is executors.serial and not self._watching and executor.running():
             self._watch_serial()
         executor.submit(work, run)
 
@@ -276,8 +309,8 @@ class Pipeline:
 
     def _start(self, binding: Binding, run: Run) -> bool:
         now = self.clock.now()
-        if binding.released:
-            self.store.finish(run, RunState.CANCELLED, now, "the task was removed")
+        if binding.released or self.closed is not None:
+            self.store.cancel(run, now, "the task was removed" if binding.released else "stopped")
             return False
         if not self.store.start(run, now):
             self._release(binding, now)

@@ -7,8 +7,8 @@ import datetime
 import difflib
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 import schedule as schedule_library
 
@@ -16,12 +16,44 @@ from task.errors import DeclarationError, DeclarationTypeError, ScheduleError
 from task.schedules import Misfire, check_job, shorten
 from task.schedules.slots import follows_elapsed_time, period_of
 
-__all__ = ["TaskSpec", "accepts_run", "check_complete", "check_parameters", "is_async", "place_of"]
+__all__ = [
+    "Schedules",
+    "TaskOptions",
+    "TaskSpec",
+    "accepts_run",
+    "check_complete",
+    "check_parameters",
+    "is_async",
+    "place_of",
+]
 
 Callback = Callable[..., object]
 
+#: What may stand where a schedule is wanted.
+Schedules = schedule_library.Job | Sequence[schedule_library.Job] | None
+
 _NO_PARAMETERS: Mapping[str, Any] = types.MappingProxyType({})
 _MISFIRES = ("latest", "skip", "all")
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of a task, for type checkers; `TaskSpec` has their meanings and defaults."""
+
+    name: str | None
+    on_success: Callback | None
+    on_failed: Callback | None
+    on_complete: Callback | None
+    disabled: bool
+    threaded: bool
+    parameters: Mapping[str, Any] | None
+    tags: Iterable[str] | None
+    misfire: Misfire
+    misfire_grace: float
+    fixed_delay: bool
+    start: datetime.datetime | None
+    jitter: float
+    run_at_start: bool
+    max_runs: int | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)

@@ -30,10 +30,13 @@ class EventLoop:
         self._thread: threading.Thread | None = None
         self._runs: dict[Run, asyncio.Task[Any]] = {}
         self._starting = threading.Lock()
+        self._closed = False
         self._closing = threading.Event()
 
     def submit(self, work: Work, run: Run) -> None:
         with self._starting:
+            if self._closed:
+                return
             if self._loop is None:
                 self._start()
             loop = self._loop
@@ -86,6 +89,7 @@ class EventLoop:
 
     def close(self, timeout: float) -> None:
         with self._starting:
+            self._closed = True
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
             return

@@ -25,7 +25,7 @@ class Executor(Protocol):
     name: str
 
     def submit(self, work: Work, run: Run) -> None:
-        """Execute ``work(run)`` soon. Never blocks, never raises on account of the body."""
+        """Execute ``work(run)`` soon; not at all once it is closed. Never blocks, never raises for the body."""
 
     def running(self) -> list[Run]:
         """The runs that occupy it now."""
@@ -43,6 +43,8 @@ class _Worker(threading.Thread):
     def __init__(self, pool: ThreadPool, number: int) -> None:
         super().__init__(name=f"task-{pool.name}-{number}", daemon=True)
         self.pool = pool
+        #: How many runs it has executed.
+        self.done = 0
         self.current: Run | None = None
 
     def run(self) -> None:
@@ -56,6 +58,7 @@ class _Worker(threading.Thread):
             # Nothing may keep the run, or a frame of its body, alive until the next one comes.
             del work, item
             self.current = None
+            self.done += 1
 
 
 class ThreadPool:
@@ -66,20 +69,25 @@ class ThreadPool:
         self.size = size
         self.queue: queue.SimpleQueue[tuple[Work, Run] | None] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
-        self._growing = threading.Lock()
+        self._submitted = 0
+        self._closed = False
+        self._changing = threading.Lock()
 
     def submit(self, work: Work, run: Run) -> None:
-        self.queue.put((work, run))
-        if len(self._workers) < self.size:
-            self._grow()
+        with self._changing:
+            if self._closed:
+                return
+            self.queue.put((work, run))
+            self._submitted += 1
+            if len(self._workers) < self.size:
+                self._grow()
 
     def _grow(self) -> None:
-        with self._growing:
-            idle = sum(worker.current is None for worker in self._workers)
-            if self.queue.qsize() > idle and len(self._workers) < self.size:
-                worker = _Worker(self, len(self._workers) + 1)
-                worker.start()
-                self._workers.append(worker)
+        unfinished = self._submitted - sum(worker.done for worker in self._workers)
+        if unfinished > len(self._workers):
+            worker = _Worker(self, len(self._workers) + 1)
+            worker.start()
+            self._workers.append(worker)
 
     def running(self) -> list[Run]:
         return [run for worker in self._workers if (run := worker.current) is not None]
@@ -88,8 +96,10 @@ class ThreadPool:
         return self.queue.qsize()
 
     def close(self, timeout: float) -> None:
-        for _ in self._workers:
-            self.queue.put(None)
+        with self._changing:
+            self._closed = True
+            for _ in self._workers:
+                self.queue.put(None)
         for worker in self._workers:
             if worker.current is None and worker is not threading.current_thread():
                 worker.join(timeout)

@@ -111,10 +111,8 @@ class Lifecycle:
             self._pipeline.closed = "the manager is stopping"
             self._scheduler.stop()
             now = self._clock.now()
-            for run in self._pipeline.store.active():
-                if run.state is RunState.QUEUED and self._pipeline.store.finish(
-                    run, RunState.CANCELLED, now, "stopped"
-                ):
+            for run in self._pipeline.active():
+                if self._pipeline.store.cancel(run, now, "stopped"):
                     logger.info("A queued run of task %r was cancelled: the manager stops", run.task)
             self._drain(timeout)
             self.ended_at = now

@@ -9,7 +9,7 @@ import logging
 import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from task.clock import Clock
 from task.errors import ManagerStateError
@@ -22,6 +22,7 @@ from task.pipeline import Pipeline
 from task.runs import Run
 from task.scheduler import Scheduler
 from task.schedules import shorten
+from task.spec import Schedules, TaskOptions
 from task.stores import Finding, MemoryStore, Store
 
 __all__ = ["TaskManager"]
@@ -30,6 +31,9 @@ logger = logging.getLogger("task")
 
 Moment = datetime.datetime
 AnyTask = TaskFunction[..., Any]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: How long an interpreter that exits gives the bodies that run. Seconds.
 EXIT_TIMEOUT = 10.0
@@ -101,8 +105,8 @@ class TaskManager:
         try:
             self._lifecycle.wait()
         except SignalReceived as received:
-            logger.info("Received %s: stopping", received)
             try:
+                logger.info("Received %s: stopping", received)
                 self.stop()
             except KeyboardInterrupt:
                 atexit.unregister(_stop_all)  # no grace at the exit either
@@ -166,24 +170,32 @@ class TaskManager:
     def __bool__(self) -> bool:
         return True
 
+    @overload
+    def task(self, schedule: Callable[P, R]) -> TaskFunction[P, R]: ...
+
+    @overload
+    def task(
+        self, schedule: Schedules = None, **options: Unpack[TaskOptions]
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+
     def task(self, schedule: Any = None, **options: Any) -> Any:
         """`task.task`, registering at once: bare ``@manager.task`` or ``@manager.task(every(5).minutes)``."""
         if callable(schedule) or isinstance(schedule, staticmethod):
             return self.add(schedule, **options)
+        return lambda func: self.add(func, schedule, **options)
 
-        def decorate(func: Callable[..., Any]) -> AnyTask:
-            return self.add(func, schedule, **options)
-
-        return decorate
-
-    def add(self, func: Any, schedule: Any = None, **options: Any) -> AnyTask:
+    def add(
+        self, func: Callable[P, R], schedule: Schedules = None, **options: Unpack[TaskOptions]
+    ) -> TaskFunction[P, R]:
         """Register a function (or a task) now; a running manager schedules it at once.
 
         Raises what `task.task` raises, and `DuplicateTaskError` for a name that is taken.
         """
         self._lifecycle.check_not_forked()
         found = func if isinstance(func, TaskFunction) else TaskFunction.declare(func, schedule, **options)
-        return self._registry.add(found)
+        registered: Any = self._registry.add(found)
+        added: TaskFunction[P, R] = registered
+        return added
 
     def remove(self, name: str) -> None:
         """Take a task out: when this returns, no body of it starts any more. Its history stays.

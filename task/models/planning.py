@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
-import functools
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import schedule
@@ -34,31 +33,40 @@ def plan_entry(task: TaskFunction[..., Any], binding: Binding, now: Moment) -> E
     spec = binding.spec
     if not spec.schedules:
         return None
-    pipeline = binding.pipeline
     timetable = Timetable(
         spec.name,
         misfire=spec.misfire,
         grace=datetime.timedelta(seconds=spec.misfire_grace),
         jitter=spec.jitter,
     )
-    entry = Entry(
-        spec.name,
-        timetable,
-        functools.partial(pipeline.fire, binding),
-        catch_up=functools.partial(pipeline.catch_up, binding),
-        hold=spec.fixed_delay,
-    )
-    entry.set_back = functools.partial(_set_back, entry, binding)
+    entry = Entry(binding, timetable, hold=spec.fixed_delay)
     for declared in spec.schedules:
         _add(entry, binding, _live_copy(task, binding, declared), now)
     return entry
 
 
+class _Call:
+    """The ``job_func`` of a live Job: what `schedule` would make a partial for, with less."""
+
+    __slots__ = ("func", "keywords")
+    args = ()
+
+    def __init__(self, func: TaskFunction[..., Any], keywords: Mapping[str, Any]) -> None:
+        self.func = func
+        self.keywords = keywords
+
+    @property
+    def __name__(self) -> str:
+        return self.func.__name__
+
+    def __call__(self) -> Any:
+        return self.func(**self.keywords)
+
+
 def _live_copy(task: TaskFunction[..., Any], binding: Binding, declared: schedule.Job) -> LiveJob:
     job = live_copy(declared, binding.name, binding.spec.tags)
     job.scheduler = binding.pipeline.scheduler
-    job.job_func = functools.partial(task, **binding.spec.parameters)
-    functools.update_wrapper(job.job_func, task)
+    job.job_func = _Call(task, binding.spec.parameters)  # type: ignore[assignment]  # reads like the partial it stands for
     return job
 
 
@@ -85,20 +93,7 @@ def _add(entry: Entry, binding: Binding, job: LiveJob, now: Moment) -> None:
             "Give a later end, or leave it out."
         )
     job.line = line
-    _declare(binding, line, after)
-
-
-def _declare(binding: Binding, line: Line, since: Moment) -> None:
-    owed = line.job.latest is None and not binding.spec.fixed_delay
-    # A copy: the live line moves on.
-    binding.pipeline.store.declare(binding.name, Declaration(copy.copy(line), since, owed=owed))
-
-
-def _set_back(entry: Entry, binding: Binding, now: Moment) -> None:
-    """The clock had been wrong: begin a new epoch of the ledger from now."""
-    binding.pipeline.store.set_back(binding.name, now)
-    for line in entry.timetable.lines:
-        _declare(binding, line, now)
+    binding.declare(line, after)
 
 
 def _miss_past_moment(entry: Entry, binding: Binding, job: OnceJob, after: Moment, now: Moment) -> None:

@@ -38,6 +38,7 @@ class Registry:
         self._sources = sources
         self._removed: set[int] = set()
         self.renew_lock()
+        _registries.add(self)
 
     def renew_lock(self) -> None:
         """A fresh lock, after a fork. It is held while tasks come and go, never while bodies are waited for."""
@@ -77,8 +78,7 @@ class Registry:
                 for line in binding.entry.timetable.lines:
                     store.retire(name, line.job, store.mark(name) or now)
             for run in store.active(name):
-                if run.state is RunState.QUEUED:
-                    store.finish(run, RunState.CANCELLED, now, "the task was removed")
+                store.cancel(run, now, "the task was removed")
             del self.tasks[name]
             self._removed.add(id(found.spec))
             found.unbind(self._owner)
@@ -107,7 +107,6 @@ class Registry:
         mine = found if found.owner() in (None, self._owner) else found.twin()
         mine.bind(self._owner, self._pipeline)
         self.tasks[found.name] = mine
-        _registries.setdefault(found.spec, weakref.WeakSet()).add(self)
         if self.scheduling:
             try:
                 self._schedule(mine)
@@ -137,12 +136,13 @@ class Registry:
 
     def warn_of_twins(self) -> None:
         """Say which tasks other managers of this process run too, with a ledger of their own."""
-        others = {
+        mine = {found.spec for found in self.tasks.values()}
+        others = [
             other
-            for found in self.tasks.values()
-            for other in _registries.get(found.spec, ())
+            for other in list(_registries)
             if other is not self and other.scheduling and other._pipeline.store is not self._pipeline.store
-        }
+            if any(found.spec in mine for found in other.tasks.values())
+        ]
         if others:
             names = sorted(self.tasks.keys() & set().union(*(other.tasks for other in others)))
             logger.warning(
@@ -153,5 +153,5 @@ class Registry:
             )
 
 
-#: Who has registered a declaration.
-_registries: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Registry]] = weakref.WeakKeyDictionary()
+#: The registries of this process.
+_registries: weakref.WeakSet[Registry] = weakref.WeakSet()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, MutableSequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import schedule
 
@@ -13,50 +13,36 @@ from task.schedules import Due, Timetable
 if TYPE_CHECKING:
     from task.scheduler.scheduler import Scheduler
 
-__all__ = ["Entry", "JobList", "Timer"]
+__all__ = ["Client", "Entry", "JobList", "PlainJob", "Timer"]
 
 Moment = datetime.datetime
 
 
+class Client(Protocol):
+    """Whom an entry's timetable belongs to, and who is told when something is due."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    def fire(self, due: Due) -> None:
+        """Something is due. Called on the loop: it must only hand over."""
+
+    def catch_up(self) -> None:
+        """Late slots are to be run one by one; `Scheduler.take_oldest` gives them. Called on the loop."""
+
+    def set_back(self, now: Moment) -> None:
+        """The mark lay in a future that was wrong."""
+
+
 class Entry:
-    """One task on the heap: its timetable, and whom to tell when something is due.
+    """One task on the heap: its timetable and its client."""
 
-    ``fire(due)`` is called on the loop and must only hand over. ``catch_up()`` is called instead when
-    late slots are to be run one by one; it gets them from `Scheduler.take_oldest`. ``set_back(now)``
-    is told that the mark lay in a future that was wrong.
-    """
+    __slots__ = ("client", "held", "hold", "key", "live", "mark", "plain", "reason", "timetable")
 
-    __slots__ = (
-        "catch_up",
-        "fire",
-        "held",
-        "hold",
-        "key",
-        "live",
-        "mark",
-        "name",
-        "plain",
-        "reason",
-        "set_back",
-        "timetable",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        timetable: Timetable,
-        fire: Callable[[Due], None],
-        *,
-        catch_up: Callable[[], None] | None = None,
-        set_back: Callable[[Moment], None] | None = None,
-        hold: bool = False,
-        plain: bool = False,
-    ) -> None:
-        self.name = name
+    def __init__(self, client: Client, timetable: Timetable, *, hold: bool = False, plain: bool = False) -> None:
+        self.client = client
         self.timetable = timetable
-        self.fire = fire
-        self.catch_up = catch_up
-        self.set_back = set_back
         #: Off the heap from each firing until `Scheduler.release` (``fixed_delay``).
         self.hold = hold
         self.held = False
@@ -70,6 +56,34 @@ class Entry:
         self.live = True
         #: Why the schedule is broken, or None.
         self.reason: str | None = None
+
+
+class PlainJob:
+    """The client of a job of plain `schedule`."""
+
+    __slots__ = ("job", "scheduler")
+
+    def __init__(self, job: schedule.Job, scheduler: Scheduler) -> None:
+        self.job = job
+        self.scheduler = scheduler
+
+    @property
+    def name(self) -> str:
+        """What `schedule` calls the job."""
+        return str(self.job)
+
+    def fire(self, due: Due) -> None:
+        """Hand the job over where a manager runs the loop; else run it here, as `schedule` does."""
+        if self.scheduler.run_plain is not None and self.scheduler.is_running():
+            self.scheduler.run_plain(self.job)
+        else:
+            self.scheduler.run_job(self.job)
+
+    def catch_up(self) -> None:
+        """Never called: a plain job runs its newest late slot."""
+
+    def set_back(self, now: Moment) -> None:
+        """It has no mark beside its entry's."""
 
 
 class Timer:

@@ -18,7 +18,7 @@ import schedule
 from task.clock import Clock, SystemClock, as_local
 from task.errors import ManagerStateError
 from task.events import Announcer, clock_stepped, marks_set_back
-from task.scheduler.entries import Entry, JobList, Timer
+from task.scheduler.entries import Entry, JobList, PlainJob, Timer
 from task.scheduler.heap import Heap
 from task.scheduler.loop import LONGEST_WAIT, Loop
 from task.scheduler.watch import LONGEST_LEAD, ClockWatch
@@ -174,16 +174,8 @@ class Scheduler(schedule.Scheduler):
             anchor = job.next_run.astimezone(datetime.UTC)
             after = anchor - datetime.timedelta(microseconds=1)
         timetable = Timetable(str(random.random()))
-        entry = Entry(str(job), timetable, lambda due: self._fire_plain(job), plain=True)
         timetable.add(job, anchor, after)
-        self.register(entry)
-
-    def _fire_plain(self, job: schedule.Job) -> None:
-        """Hand a plain job over where a manager runs the loop; else run it here, as `schedule` does."""
-        if self.run_plain is not None and self.is_running():
-            self.run_plain(job)
-        else:
-            self.run_job(job)
+        self.register(Entry(PlainJob(job, self), timetable, plain=True))
 
     def run_job(self, job: schedule.Job) -> None:
         """Run a plain job that is still scheduled, and drop it when it has no next slot."""
@@ -333,10 +325,10 @@ class Scheduler(schedule.Scheduler):
         due = self._take(entry)
         if not entry.live:
             return
-        if entry.timetable.behind and entry.catch_up is not None:
-            entry.catch_up()
+        if entry.timetable.behind:
+            entry.client.catch_up()
         elif due is not None:
-            entry.fire(due)
+            entry.client.fire(due)
 
     def _break(self, entry: Entry, error: BaseException) -> None:
         """A schedule's own computation failed: leave that task out, say so, go on."""
@@ -345,7 +337,7 @@ class Scheduler(schedule.Scheduler):
             line.next = line.job.next_run = None
         logger.error(
             "The schedule of task %r is broken and it will not run until it is registered again: %s",
-            entry.name,
+            entry.client.name,
             entry.reason,
         )
 
@@ -369,9 +361,8 @@ class Scheduler(schedule.Scheduler):
         self.announcer.announce(clock_stepped, self, seconds=jump)
         if reset:
             for entry in reset:
-                if entry.set_back is not None:
-                    entry.set_back(now)
-            names = [entry.name for entry in reset]
+                entry.client.set_back(now)
+            names = [entry.client.name for entry in reset]
             logger.warning("Marks more than a day ahead were set back to %s: %s", now, names)
             self.announcer.announce(marks_set_back, self, moment=now, names=names)
 

@@ -148,6 +148,10 @@ class Store(abc.ABC):
         """Queued to running; False when it was cancelled meanwhile."""
 
     @abc.abstractmethod
+    def cancel(self, run: Run, now: Moment, reason: str) -> bool:
+        """Queued to cancelled; False when it has started, or has ended."""
+
+    @abc.abstractmethod
     def finish(self, run: Run, state: RunState, now: Moment, reason: str | None = None) -> bool:
         """Move to a final state; False when the run has one already (it was lost): that one stays."""
 

@@ -31,7 +31,7 @@ class _Record:
         self.mark: Moment | None = None
         self.epoch = 0
         self.claimed = 0
-        self.active: set[Run] = set()
+        self.active: list[Run] = []
         self.rows: collections.deque[Run] | None = None
         self.summary = Summary()
         self.declarations: list[Declaration] = []
@@ -59,7 +59,7 @@ class MemoryStore(Store):
     def reset_after_fork(self) -> None:
         """The parent's runs are not the child's."""
         for record in self._records.values():
-            record.active = set()
+            record.active = []
 
     def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
         with self._lock:
@@ -114,7 +114,7 @@ class MemoryStore(Store):
             if reason is not None:
                 self._skip(record, run, reason)
                 return True
-            record.active.add(run)
+            record.active.append(run)
             self._append(record, run)
             if slot is not None:
                 record.claimed += 1
@@ -170,25 +170,38 @@ class MemoryStore(Store):
             self._records[run.task].summary.runs += 1
             return True
 
-    def finish(self, run: Run, state: RunState, now: Moment, reason: str | None = None) -> bool:
+    def cancel(self, run: Run, now: Moment, reason: str) -> bool:
         with self._lock:
-            record = self._records.get(run.task)
-            if run.state.final:
+            if run.state is not RunState.QUEUED:
                 return False
-            run.to(state)
-            run.finished_at = now
-            run.reason = reason or run.reason
-            if record is not None:
-                record.active.discard(run)
-                summary = record.summary
-                summary.last = run
-                if state is RunState.SUCCEEDED:
-                    summary.consecutive_failures = 0
-                elif state is RunState.FAILED:
-                    summary.failures += 1
-                    summary.consecutive_failures += 1
+            self._finish(run, RunState.CANCELLED, now, reason)
         run.ended()
         return True
+
+    def finish(self, run: Run, state: RunState, now: Moment, reason: str | None = None) -> bool:
+        with self._lock:
+            if run.state.final:
+                return False
+            self._finish(run, state, now, reason)
+        run.ended()
+        return True
+
+    def _finish(self, run: Run, state: RunState, now: Moment, reason: str | None) -> None:
+        run.to(state)
+        run.finished_at = now
+        run.reason = reason or run.reason
+        record = self._records.get(run.task)
+        if record is None:
+            return
+        if run in record.active:
+            record.active.remove(run)
+        summary = record.summary
+        summary.last = run
+        if state is RunState.SUCCEEDED:
+            summary.consecutive_failures = 0
+        elif state is RunState.FAILED:
+            summary.failures += 1
+            summary.consecutive_failures += 1
 
     def active(self, name: str | None = None) -> list[Run]:
         with self._lock:
