@@ -2,9 +2,10 @@
 
     python examples/quickstart.py
 
-Where nobody can press Enter, because there is no terminal, it stops by itself after three seconds.
+Where nobody can press Enter, because there is no terminal, it stops by itself after three runs.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -24,18 +25,17 @@ def wait_for_enter():
     if sys.stdin is not None and sys.stdin.isatty():
         input("Press Enter to stop\n")
     else:
-        time.sleep(3)
+        time.sleep(3.5)
 
 
 if __name__ == "__main__":
     manager.run()  # the loop, on a daemon thread
-    try:
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
         wait_for_enter()
-    except (EOFError, KeyboardInterrupt):
-        pass
+    details = manager.tasks_detail
     manager.stop()
 
-    for detail in manager.tasks_detail:
+    for detail in details:
         print(f"\nWhat manager.tasks_detail says about {detail['name']!r}:")
         for key, value in detail.items():
             print(f"  {key:<14}{json.dumps(value)}")

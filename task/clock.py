@@ -17,6 +17,9 @@ __all__ = ["Clock", "Driven", "LoopHandle", "SystemClock", "as_local"]
 class Driven(Protocol):
     """What a clock drives: one scheduler loop."""
 
+    #: Something came since the last pass that is due earlier than it knew.
+    woken: bool
+
     def loop(self) -> None:
         """Make passes and wait between them, until told to stop."""
 

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 @overload
-def task(schedule: Callable[P, R]) -> TaskFunction[P, R]: ...
+def task(func: Callable[P, R], /) -> TaskFunction[P, R]: ...
 
 
 @overload

@@ -21,6 +21,8 @@ Each message says what happened, names the task, and says how to mend it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "BrokenScheduleError",
     "DeclarationError",
@@ -102,3 +104,15 @@ class UnfinishedBodyError(TaskError, RuntimeError):
 
 class RunCancelled(TaskError):  # noqa: N818 - control flow, not a fault, as `asyncio.CancelledError`
     """Raised by `Run.check_cancelled` inside a body whose run was asked to stop."""
+
+
+def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str:
+    """The hint for a name that is not known: the nearest ones, or *otherwise*.
+
+    >>> did_you_mean("thraeded", ["threaded", "tags"])
+    "Did you mean 'threaded'?"
+    """
+    import difflib  # loaded for the mistake only
+
+    near = difflib.get_close_matches(str(name), known, n=3)
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else otherwise

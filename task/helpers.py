@@ -7,19 +7,22 @@ and ``schedule.get_jobs()`` lists ours.
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from typing import Any
 
 import schedule
 
 from task.errors import DeclarationTypeError
-from task.models.discovery import discover
+from task.models.discovery import describe_source, discover
 from task.models.function import TaskFunction
 from task.models.manager import TaskManager
 from task.scheduler import Scheduler
 from task.schedules import shorten
 
 __all__ = ["disable_task", "enable_task", "run_all_tasks", "stop_all_tasks", "task_list"]
+
+logger = logging.getLogger("task")
 
 AnyTask = TaskFunction[..., Any]
 
@@ -43,8 +46,11 @@ def run_all_tasks(obj: Any = None) -> None:
     >>> stop_all_tasks({})
     """
     manager = default_manager()
-    for found in discover(_main(obj)):
+    source = _main(obj)
+    for found in discover(source):
         manager.add(found)
+    if not len(manager) and not manager.scheduler.jobs:
+        logger.warning("No task was found in %s, and `schedule` has no job either.", describe_source(source))
     manager.run()
 
 

@@ -18,7 +18,6 @@ import enum
 import os
 import random
 import threading
-import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -88,9 +87,9 @@ class Run:
 
     __slots__ = (
         "_cancelled",
+        "_count",
         "_ended",
         "_id",
-        "count",
         "epoch",
         "error",
         "finished_at",
@@ -143,8 +142,8 @@ class Run:
         #: The exception of the body as one bounded line, and its traceback as bounded text.
         self.error: str | None = None
         self.traceback: str | None = None
-        #: How many skips this row stands for, and the newest moment among them.
-        self.count = 1
+        self._count = 1
+        #: The newest moment of the skips that this row stands for.
         self.last_at: Moment | None = slot
         #: The span that was missed.
         self.missed: Missed | None = None
@@ -168,6 +167,21 @@ class Run:
                 if self._id is None:
                     self._id = _uuid7(self.queued_at)
         return self._id
+
+    @property
+    def count(self) -> int:
+        """How many skips or missed slots this row stands for; of missed ones 1 001 means "more than 1 000"."""
+        return self._count if self.missed is None else self.missed.count
+
+    @property
+    def last(self) -> Moment | None:
+        """The newest slot that this row is the outcome of."""
+        return self.last_at if self.missed is None else self.missed.last
+
+    def also(self, moment: Moment) -> None:
+        """One more skip, of the slot at *moment*, for the same reason."""
+        self._count += 1
+        self.last_at = moment
 
     @property
     def duration(self) -> float | None:
@@ -223,7 +237,6 @@ class Run:
 
     def as_dict(self) -> dict[str, Any]:
         """The run as JSON-ready values; times in ISO 8601 with offset."""
-        missed = self.missed
         return {
             "id": self.id,
             "task": self.task,
@@ -231,8 +244,8 @@ class Run:
             "state": str(self.state),
             "reason": self.reason,
             "slot": _iso(self.slot),
-            "last": _iso(missed.last if missed else self.last_at),
-            "count": missed.count if missed else self.count,
+            "last": _iso(self.last),
+            "count": self.count,
             "queued_at": _iso(self.queued_at),
             "started_at": _iso(self.started_at),
             "finished_at": _iso(self.finished_at),
@@ -251,7 +264,8 @@ def _iso(moment: Moment | None) -> str | None:
 def _uuid7(moment: Moment) -> str:
     value = int(moment.timestamp() * 1000) & (1 << 48) - 1
     value = value << 80 | 0x7 << 76 | random.getrandbits(12) << 64 | 0b10 << 62 | random.getrandbits(62)
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 _current: contextvars.ContextVar[Run | None] = contextvars.ContextVar("task_current_run", default=None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, TypedDict
 
 import schedule as schedule_library
 
-from task.errors import DeclarationError, DeclarationTypeError, ScheduleError
+from task.errors import DeclarationError, DeclarationTypeError, ScheduleError, did_you_mean
 from task.schedules import Misfire, check_job, shorten
 from task.schedules.slots import follows_elapsed_time, period_of
 
@@ -161,8 +160,7 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(TaskSpec) if field.name not in ("func", "schedules")]
     for option in options:
         if option not in known:
-            near = difflib.get_close_matches(option, [*known, "schedule"], n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"The options are: {', '.join(sorted(known))}."
+            hint = did_you_mean(option, [*known, "schedule"], f"The options are: {', '.join(sorted(known))}.")
             raise DeclarationTypeError(f"Task {name!r} has no option {shorten(option)}. {hint}")
 
 
@@ -218,8 +216,7 @@ def check_parameters(name: str, func: Any, parameters: Any) -> Mapping[str, Any]
         named = [key for key, value in accepted.items() if value.kind in (1, 3)]  # can be passed by name
         for key in parameters:
             if key not in named:
-                near = difflib.get_close_matches(key, named, n=1)
-                hint = f"Did you mean {near[0]!r}?" if near else f"It takes: {', '.join(named) or 'none'}."
+                hint = did_you_mean(key, named, f"It takes: {', '.join(named) or 'none'}.")
                 raise DeclarationError(f"Task {name!r}: the body takes no parameter {shorten(key)}. {hint}")
     return types.MappingProxyType(dict(parameters))
 

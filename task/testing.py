@@ -120,7 +120,10 @@ class VirtualClock:
 
     def _make_passes(self) -> float:
         """One pass of every scheduler; the seconds until the first of them wants the next."""
-        return min((handle.driven.run_due() for handle in list(self._handles)), default=math.inf)
+        while True:
+            wait = min((handle.driven.run_due() for handle in list(self._handles)), default=math.inf)
+            if not any(handle.driven.woken for handle in self._handles):  # else: by a pass after its own
+                return wait
 
 
 class _InlineSerial:
@@ -191,11 +194,16 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def turn(self) -> float:
         """Run all that is ready; the seconds until the next timer."""
         if not self.is_running():  # else: inside a body that lets time pass
-            while True:
-                self.call_soon(self.stop)
-                self.run_forever()
-                if not self._ready:  # type: ignore[attr-defined]  # asyncio tells of it in no other way
-                    break
+            outside = asyncio._get_running_loop()
+            asyncio._set_running_loop(None)  # the test itself may be async: its loop waits meanwhile
+            try:
+                while True:
+                    self.call_soon(self.stop)
+                    self.run_forever()
+                    if not self._ready:  # type: ignore[attr-defined]  # asyncio tells of it in no other way
+                        break
+            finally:
+                asyncio._set_running_loop(outside)
         timers: list[Any] = self._scheduled  # type: ignore[attr-defined]  # likewise
         return min((timer.when() - self.time() for timer in timers if not timer.cancelled()), default=math.inf)
 
@@ -210,6 +218,7 @@ class _InlineEventLoop:
         self._loop: _VirtualLoop | None = None
         self._handle: _Handle | None = None
         self._tasks: dict[Run, asyncio.Task[Any]] = {}
+        self.woken = False
 
     def submit(self, work: Work, run: Run) -> None:
         if self._loop is None:
@@ -220,11 +229,13 @@ class _InlineEventLoop:
         run.stopper = task.cancel
         task.add_done_callback(lambda _: self._tasks.pop(run, None))
         self.run_due()
+        self.woken = True
 
     def loop(self) -> None:
         """Never called: the clock makes the passes."""
 
     def run_due(self) -> float:
+        self.woken = False
         return math.inf if self._loop is None else max(0.0, self._loop.turn())
 
     def running(self) -> list[Run]:

@@ -2,6 +2,8 @@
 
     cd examples/flask_app
     TASKS_TOKEN=secret flask --app app run
+
+README.md beside this file says what to try then.
 """
 
 import hmac

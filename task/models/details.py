@@ -13,6 +13,7 @@ import schedule
 from task.models.function import TaskFunction
 from task.pipeline import Pipeline
 from task.runs import Run, RunState
+from task.schedules import cadence
 from task.stores import Switch
 
 __all__ = ["Health", "congestion", "task_detail"]
@@ -80,7 +81,7 @@ def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dic
         "name": task.name,
         "description": inspect.getdoc(task.spec.func) or "",
         "schedules": schedules,
-        "last_run": max((job["last_run"] for job in schedules if job["last_run"]), default=None, key=_moment),
+        "last_run": _last_run(summary.last, active, task.schedules),
         "next_run": None if slot is None else slot.astimezone().isoformat(),
         "running": any(run.started_at is not None for run in active),
         "queued": any(run.started_at is None for run in active),
@@ -99,8 +100,12 @@ def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dic
     }
 
 
-def _moment(text: str) -> Moment:
-    return datetime.datetime.fromisoformat(text)
+def _last_run(last: Run | None, active: list[Run], jobs: list[schedule.Job]) -> str | None:
+    """When a body last started, for a schedule or by hand."""
+    started = [run.started_at for run in active] + [None if last is None else last.started_at]
+    started += [None if job.last_run is None else job.last_run.astimezone() for job in jobs]
+    newest = max((moment for moment in started if moment is not None), default=None)
+    return None if newest is None else newest.astimezone().isoformat()
 
 
 def _switch_detail(switch: Switch) -> dict[str, Any]:
@@ -119,11 +124,6 @@ def _schedule_detail(job: schedule.Job, running: bool) -> dict[str, Any]:
         "next_run": _local(job.next_run) if running else None,
         "until": _local(job.cancel_after),
     }
-
-
-def cadence(job: schedule.Job) -> str:
-    """What ``repr(job)`` says before `` do ``; the class of a user's own schedule that has no unit."""
-    return type(job).__name__ if job.unit is None else repr(job).partition(" do ")[0]
 
 
 def _local(moment: Moment | None) -> str | None:

@@ -174,7 +174,7 @@ class TaskFunction(Generic[P, R]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._attribute = name
 
-    def __get__(self, instance: object, owner: type | None = None) -> TaskFunction[..., Any]:
+    def __get__(self, instance: object, owner: type | None = None) -> TaskFunction[..., R]:
         """As a method: the task of that instance, one for each."""
         if instance is None or self._static:
             return self
@@ -186,7 +186,7 @@ class TaskFunction(Generic[P, R]):
                 f"Task {self.name!r} is a method of {type(instance).__qualname__}, whose instances have no "
                 "__dict__ to keep it in. Remove __slots__, or use a staticmethod."
             ) from None
-        made: TaskFunction[..., Any] = kept.setdefault(name, TaskFunction(self.spec, instance=instance))
+        made: TaskFunction[..., R] = kept.setdefault(name, TaskFunction(self.spec, instance=instance))
         return made
 
     @property

@@ -36,8 +36,8 @@ class Lifecycle:
         self, owner: object, registry: Registry, pipeline: Pipeline, scheduler: Scheduler, max_workers: int
     ) -> None:
         self.state: State = "stopped"
-        #: When it was stopped; None before the first start and while it runs.
-        self.ended_at: datetime | None = None
+        #: What the loop had looked at when it was last stopped.
+        self._ended_at: datetime | None = None
         #: The process in which it was started.
         self.pid: int | None = None
         self._owner = owner
@@ -74,7 +74,7 @@ class Lifecycle:
             self._registry.warn_of_nothing()
             self._registry.warn_of_twins()
             self.state = "starting"
-            self.pid, self.ended_at = os.getpid(), None
+            self.pid = os.getpid()
             self.stopped.clear()
             try:
                 self._open()
@@ -115,7 +115,7 @@ class Lifecycle:
                 if self._pipeline.store.cancel(run, now, "stopped"):
                     logger.info("A queued run of task %r was cancelled: the manager stops", run.task)
             self._drain(timeout)
-            self.ended_at = now
+            self._ended_at = self._scheduler.looked_at
             self._close("the manager is stopped; call run()")
 
     def _close(self, reason: str) -> None:
@@ -151,6 +151,13 @@ class Lifecycle:
             while not run.state.final and self._clock.monotonic() < deadline:
                 with pause:  # a clock that drives the bodies itself has to be let go on
                     self._clock.wait(pause, 0.05)
+
+    def owed_until(self) -> datetime:
+        """Up to when slots are owed an outcome: now, or what was looked at before it stopped and since."""
+        now, ended = self._clock.now(), self._ended_at
+        if ended is None or (self.state == "running" and self._scheduler.looked_at > ended):
+            return now
+        return min(ended, now)
 
     def wait(self) -> None:
         """Block until it is stopped. Raises `SignalReceived` for SIGINT and SIGTERM, in the main thread."""

@@ -171,7 +171,7 @@ class TaskManager:
         return True
 
     @overload
-    def task(self, schedule: Callable[P, R]) -> TaskFunction[P, R]: ...
+    def task(self, func: Callable[P, R], /) -> TaskFunction[P, R]: ...
 
     @overload
     def task(
@@ -228,7 +228,7 @@ class TaskManager:
 
     def audit(self, since: Moment | None = None, until: Moment | None = None) -> list[Finding]:
         """Every slot in ``(since, until]`` that has not exactly one outcome: empty when all is well."""
-        return self.store.audit(since, until or self._lifecycle.ended_at or self.clock.now())
+        return self.store.audit(since, until or self._lifecycle.owed_until())
 
     @property
     def health(self) -> Health:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import logging
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from task.errors import BrokenScheduleError, ScheduleError
 from task.models.function import TaskFunction
 from task.pipeline import Binding
 from task.scheduler import Entry
-from task.schedules import Line, LiveJob, Missed, OnceJob, Timetable, live_copy, shorten
+from task.schedules import Line, LiveJob, Missed, OnceJob, Timetable, cadence, live_copy, next_slot, shorten
 from task.stores import Declaration
 
 __all__ = ["plan_entry", "resume_entry"]
@@ -73,8 +74,11 @@ def _live_copy(task: TaskFunction[..., Any], binding: Binding, declared: schedul
 def _add(entry: Entry, binding: Binding, job: LiveJob, now: Moment) -> None:
     spec = binding.spec
     anchor = after = now
-    if spec.start is not None:
-        anchor = spec.start.astimezone(datetime.UTC)
+    known = _declared_already(binding, job)
+    if known is not None:
+        anchor = known.line.anchor
+    elif spec.start is not None:
+        anchor = _first_from(job, spec.start.astimezone(datetime.UTC))
         after = max(now, anchor - _TICK)
     if isinstance(job, OnceJob) and job.moment <= now:
         after = job.moment.astimezone(datetime.UTC) - _TICK
@@ -93,7 +97,26 @@ def _add(entry: Entry, binding: Binding, job: LiveJob, now: Moment) -> None:
             "Give a later end, or leave it out."
         )
     job.line = line
-    binding.declare(line, after)
+    if known is None:
+        binding.declare(line, after)
+
+
+def _declared_already(binding: Binding, job: LiveJob) -> Declaration | None:
+    """The same schedule, as another manager on the store has declared it: its anchor is everybody's."""
+    words = cadence(job)
+    for one in binding.pipeline.store.declarations(binding.name):
+        if one.until is None and cadence(one.line.job) == words:
+            return one
+    return None
+
+
+def _first_from(job: LiveJob, start: Moment) -> Moment:
+    """What the slots are counted from: *start*, or where ``.at()`` names a time, the first such time from it on."""
+    if job.at_time is None or job.interval == 1:
+        return start
+    each = copy.copy(job)
+    each.interval = 1
+    return next_slot(each, start - _TICK, anchor=start) or start
 
 
 def _miss_past_moment(entry: Entry, binding: Binding, job: OnceJob, after: Moment, now: Moment) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import threading
 import weakref
 from typing import Any
 
-from task.errors import DuplicateTaskError, UnknownTaskError
+from task.errors import DuplicateTaskError, UnknownTaskError, did_you_mean
 from task.models.discovery import describe_source, discover, duplicate_message
 from task.models.function import TaskFunction
 from task.models.planning import plan_entry, resume_entry
 from task.pipeline import Pipeline
-from task.runs import RunState
 from task.scheduler import Scheduler
 from task.schedules import shorten
 from task.spec import check_complete
@@ -61,8 +59,7 @@ class Registry:
         """The task called *name*. Raises `UnknownTaskError` with the nearest names."""
         found = self.tasks.get(name)
         if found is None:
-            near = difflib.get_close_matches(str(name), self.tasks, n=3)
-            hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"There are: {sorted(self.tasks)[:10]}."
+            hint = did_you_mean(name, self.tasks, f"There are: {sorted(self.tasks)[:10]}.")
             raise UnknownTaskError(f"There is no task {shorten(name)}. {hint}")
         return found
 
@@ -130,7 +127,7 @@ class Registry:
 
     def warn_of_nothing(self) -> None:
         """Say where was looked, when no task was found."""
-        if not self.tasks:
+        if not self.tasks and self._sources[0] != []:
             looked = " and ".join(describe_source(source) for source in self._sources if source is not self._owner)
             logger.warning("The manager found no task in %s; add some with manager.task or add().", looked)
 

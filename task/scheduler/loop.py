@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 import threading
@@ -23,17 +24,25 @@ BEAT_GRACE = 5.0
 class Loop:
     """Makes passes until it is stopped; a new one is made for each start.
 
-    ``make_pass()`` does what is due and returns the seconds until the next is. *lock* guards what the
-    passes and everybody else change; `wake` is called with it held.
+    ``make_pass()`` does what is due, and ``first_due()`` says when something is due next. *lock* guards
+    what the passes and everybody else change; `wake` and ``first_due()`` are called with it held.
     """
 
-    def __init__(self, clock: Clock, lock: threading.Lock, make_pass: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        lock: threading.Lock,
+        make_pass: Callable[[], None],
+        first_due: Callable[[], datetime.datetime | None],
+    ) -> None:
         self.pid = os.getpid()
         self.stopping = False
         self._clock = clock
         self._changed = threading.Condition(lock)
         self._make_pass = make_pass
-        self._woken = False
+        self._first_due = first_due
+        #: Something came that is due earlier than the last pass knew.
+        self.woken = False
         self._beat_due = clock.monotonic() + LONGEST_WAIT
         self._handle: LoopHandle | None = None
 
@@ -51,7 +60,7 @@ class Loop:
 
     def wake(self) -> None:
         """Something is due earlier than the loop knows: end its wait. The lock is held."""
-        self._woken = True
+        self.woken = True
         self._changed.notify_all()
 
     def is_running(self) -> bool:
@@ -81,12 +90,17 @@ class Loop:
                 logger.exception("A pass of the scheduler's loop failed; the loop goes on")
                 seconds = 1.0
             with self._changed:
-                if not self._woken and not self.stopping:
+                if not self.woken and not self.stopping:
                     self._clock.wait(self._changed, seconds)
 
     def run_due(self) -> float:
         """Make one pass, and publish when the next is due."""
-        self._woken = False  # before the pass: what comes during it is seen by it, or ends the wait
-        seconds = min(LONGEST_WAIT, self._make_pass())
+        self._make_pass()
+        with self._changed:
+            self.woken = False
+            first = self._first_due()
+        seconds = LONGEST_WAIT
+        if first is not None:
+            seconds = min(seconds, max(0.0, (first - self._clock.now()).total_seconds()))
         self._beat_due = self._clock.monotonic() + seconds
         return seconds

@@ -20,7 +20,7 @@ from task.errors import ManagerStateError
 from task.events import Announcer, clock_stepped, marks_set_back
 from task.scheduler.entries import Entry, JobList, PlainJob, Timer
 from task.scheduler.heap import Heap
-from task.scheduler.loop import LONGEST_WAIT, Loop
+from task.scheduler.loop import Loop
 from task.scheduler.watch import LONGEST_LEAD, ClockWatch
 from task.schedules import CancelJob, Due, Timetable, check_interval, check_job
 
@@ -135,7 +135,7 @@ class Scheduler(schedule.Scheduler):
 
     def get_next_run(self, tag: Hashable | None = None) -> datetime.datetime | None:
         """When the next job with *tag* is due, naive and local; None when there is none."""
-        return min((job.next_run for job in self.get_jobs(tag) if job.next_run is not None), default=None)
+        return min((moment for job in self.get_jobs(tag) if (moment := job.next_run) is not None), default=None)
 
     next_run = property(get_next_run)
 
@@ -168,13 +168,11 @@ class Scheduler(schedule.Scheduler):
     def add(self, job: schedule.Job, *, keep: bool = False) -> None:
         """Put a plain job on the heap; with *keep* at the next run that it already has."""
         check_job(job)
-        now = self.clock.now()
-        anchor = after = now
-        if keep and job.next_run is not None:
-            anchor = job.next_run.astimezone(datetime.UTC)
-            after = anchor - datetime.timedelta(microseconds=1)
+        planned = job.next_run.astimezone(datetime.UTC) if keep and job.next_run is not None else None
+        anchor = planned or self.clock.now()
         timetable = Timetable(str(random.random()))
-        timetable.add(job, anchor, after)
+        line = timetable.add(job, anchor, anchor)
+        line.next = planned or line.next
         self.register(Entry(PlainJob(job, self), timetable, plain=True))
 
     def run_job(self, job: schedule.Job) -> None:
@@ -260,13 +258,18 @@ class Scheduler(schedule.Scheduler):
             if self.is_running():
                 raise ManagerStateError("This scheduler's loop runs already.")
             self._watch.begin()
-            loop = self._loop = Loop(self.clock, self._lock, self._make_pass)
+            loop = self._loop = Loop(self.clock, self._lock, self._make_pass, self._heap.first)
         loop.start(name)
 
     def stop(self, timeout: float = 5.0) -> None:
         """End the loop and wait for it, at most *timeout* seconds. Jobs stay registered."""
         if self._loop is not None:
             self._loop.stop(timeout)
+
+    @property
+    def looked_at(self) -> Moment:
+        """The wall time up to which everything that was due has been taken."""
+        return self._now
 
     def is_running(self) -> bool:
         """Whether a loop makes passes in this process."""
@@ -276,8 +279,8 @@ class Scheduler(schedule.Scheduler):
         """What is wrong with the loop, computed at this moment; None when nothing is."""
         return "the loop is not running" if self._loop is None else self._loop.ailment()
 
-    def _make_pass(self) -> float:
-        """Fire all that is due; the seconds until the next is."""
+    def _make_pass(self) -> None:
+        """Fire all that is due."""
         loop = self._loop
         self._now, jump = self._watch.look()
         if jump:
@@ -287,9 +290,6 @@ class Scheduler(schedule.Scheduler):
                 self._take_and_fire(item)
             else:
                 item.call()
-        with self._lock:
-            first = self._heap.first()
-        return LONGEST_WAIT if first is None else max(0.0, (first - self.clock.now()).total_seconds())
 
     def _pop_due(self) -> Entry | Timer | None:
         with self._lock:

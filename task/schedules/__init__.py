@@ -8,7 +8,7 @@ from schedule import CancelJob
 
 from task.schedules.cron import CronJob, cron
 from task.schedules.every import Job, every
-from task.schedules.live import LiveJob, live_copy, started
+from task.schedules.live import LiveJob, cadence, live_copy, started
 from task.schedules.once import OnceJob, once
 from task.schedules.slots import check_interval, check_job, newest_slot, next_slot, plan
 from task.schedules.timetable import Due, Line, Misfire, Missed, Timetable
@@ -26,6 +26,7 @@ __all__ = [
     "Missed",
     "OnceJob",
     "Timetable",
+    "cadence",
     "check_interval",
     "check_job",
     "cron",

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import schedule
 
 from task.schedules.slots import check_interval, plan
 from task.schedules.walltime import resolve_zone, zone_name
 
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Hashable
+
 __all__ = ["Job", "every"]
 
 
 class Job(schedule.Job):
     """A `schedule.Job` whose ``.at()`` takes a zone name or a ``ZoneInfo``, and that names its weekday."""
+
+    if TYPE_CHECKING:
+        # `schedule` annotates none of these: without them `@task(every(30).seconds)` makes a function untyped.
+        second: Job
+        seconds: Job
+        minute: Job
+        minutes: Job
+        hour: Job
+        hours: Job
+        day: Job
+        days: Job
+        week: Job
+        weeks: Job
+        monday: Job
+        tuesday: Job
+        wednesday: Job
+        thursday: Job
+        friday: Job
+        saturday: Job
+        sunday: Job
+
+        def to(self, latest: float) -> Job: ...
+        def tag(self, *tags: Hashable) -> Job: ...
+        def until(self, until_time: datetime.datetime | datetime.timedelta | datetime.time | str) -> Job: ...
 
     def at(self, time_str: str, tz: Any = None) -> Job:
         """Set the time of day (or ``MM:SS``, ``:SS``) at which the job is due.

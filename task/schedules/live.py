@@ -14,7 +14,7 @@ from task.clock import as_local
 if TYPE_CHECKING:
     from task.schedules.timetable import Line
 
-__all__ = ["LiveJob", "live_copy", "started"]
+__all__ = ["LiveJob", "cadence", "live_copy", "started"]
 
 
 class LiveJob(schedule.Job):
@@ -24,7 +24,8 @@ class LiveJob(schedule.Job):
     ran_at: datetime.datetime | None
 
     def __repr__(self) -> str:
-        if self.unit is not None:
+        own: object = type(self).__mro__[2].__repr__  # of the class that this is a live copy of
+        if self.unit is not None or own is not schedule.Job.__repr__:
             text: str = super().__repr__()  # type: ignore[no-untyped-call]  # schedule has no annotation there
             return text
         # A schedule of the user's own that sets no unit, which schedule's own `__repr__` wants.
@@ -79,6 +80,13 @@ def live_copy(job: schedule.Job, name: str, tags: Iterable[str]) -> LiveJob:
     live.tags = {*job.tags, *tags} if job.tags or tags else set()
     live.line = live.ran_at = None
     return live
+
+
+def cadence(job: schedule.Job) -> str:
+    """What ``repr(job)`` says before `` do ``; the class of a user's own schedule that sets no unit."""
+    if job.unit is None and type(job).__repr__ is schedule.Job.__repr__:
+        return type(job).__name__
+    return repr(job).partition(" do ")[0]
 
 
 def started(jobs: Iterable[schedule.Job], now: datetime.datetime) -> None:

@@ -156,7 +156,7 @@ class Timetable:
 
     def next_slot(self) -> Moment | None:
         """The next slot of all schedules."""
-        return min((line.next for line in self.lines if line.next is not None), default=None)
+        return min((slot for line in self.lines if (slot := line.next) is not None), default=None)
 
     def due_at(self, lead: datetime.timedelta) -> Moment | None:
         """The wall time at which the next slot is due: *lead* earlier for those that follow elapsed time."""

@@ -9,7 +9,6 @@ means the first of the two.
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +47,8 @@ def resolve_zone(zone: object) -> Zone:
         return None
     name: Any = getattr(zone, "zone", None) or zone  # pytz keeps the name in `.zone`
     if isinstance(name, str):
+        import zoneinfo  # a program without named zones never loads it
+
         try:
             return zoneinfo.ZoneInfo(name)
         except (KeyError, ValueError, OSError):

@@ -82,13 +82,16 @@ class Finding:
         return f"{self.task}: the slot of {self.slot.isoformat()} {self.problem}"
 
 
-def refusal(enabled: bool, paused: bool, active: int, claimed: int, limits: Limits) -> str | None:
-    """Why a task's own guards refuse a run, in the order of reasons; None when they admit it."""
+def refusal(enabled: bool, paused: bool, active: int, claimed: int | None, limits: Limits) -> str | None:
+    """Why a task's own guards refuse a run, in the order of reasons; None when they admit it.
+
+    *claimed* is how many slots were admitted; None for a run by hand, which ``max_runs`` does not count.
+    """
     if not enabled:
         return "disabled"
     if paused:
         return "paused"
-    if limits.max_runs is not None and claimed >= limits.max_runs:
+    if limits.max_runs is not None and claimed is not None and claimed >= limits.max_runs:
         return "max_runs reached"
     if active >= limits.max_concurrent:
         return "already running"
@@ -236,8 +239,7 @@ def compare(
 def _span(run: Run) -> tuple[Moment, Moment]:
     """First and last slot of which a row is the outcome."""
     assert run.slot is not None
-    last = run.missed.last if run.missed is not None else run.last_at
-    return run.slot, last or run.slot
+    return run.slot, run.last or run.slot
 
 
 def _doubles(name: str, rows: Sequence[Run]) -> Iterator[Finding]:

@@ -110,7 +110,8 @@ class MemoryStore(Store):
                 self._miss(record, run.task, missed, "late: a newer slot was due", run.queued_at)
             switch = record.switch
             enabled = switch.enabled or (switch.until is not None and run.queued_at >= switch.until)
-            reason = refusal(enabled, self._paused, len(record.active), record.claimed, limits)
+            claimed = None if slot is None else record.claimed
+            reason = refusal(enabled, self._paused, len(record.active), claimed, limits)
             if reason is not None:
                 self._skip(record, run, reason)
                 return True
@@ -132,8 +133,7 @@ class MemoryStore(Store):
             last = rows[-1]
             same = last.state is RunState.SKIPPED and last.reason == reason and last.epoch == run.epoch
             if same and last.trigger == run.trigger:
-                last.count += 1
-                last.last_at = run.slot or run.queued_at
+                last.also(run.slot or run.queued_at)
                 return
         self._append(record, run)
 

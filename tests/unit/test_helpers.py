@@ -79,3 +79,10 @@ def test_task_list_lists_them_also_on_main(namespace: types.SimpleNamespace, mon
     assert task_list(namespace) == [namespace.sample]
     monkeypatch.setattr(sys.modules["__main__"], "sample_of_this_test", namespace.sample, raising=False)
     assert namespace.sample in task_list()
+
+
+def test_nothing_found_is_said_with_the_place(caplog: pytest.LogCaptureFixture) -> None:
+    empty = types.ModuleType("an_empty_module")
+    run_all_tasks(empty)
+    stop_all_tasks(empty)
+    assert "No task was found in module 'an_empty_module'" in caplog.text

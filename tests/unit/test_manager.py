@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import schedule
 
 from task import (
     CancelJob,
@@ -548,3 +549,84 @@ def test_stopping_one_of_two_managers_on_one_store_leaves_the_others_runs_alone(
         run = first["sample"].trigger()
     assert seen == ["running"]
     assert run.state == "succeeded"
+
+
+def test_start_with_a_time_of_day_counts_from_the_first_such_time(manager: TaskManager, clock: VirtualClock) -> None:
+    start = datetime.datetime(2026, 5, 6, tzinfo=datetime.UTC)
+    manager.add(lambda: None, every(3).days.at("10:00", "UTC"), name="sample", start=start)
+    with manager:
+        clock.advance(days=8)
+        slots = [f"{run.slot:%d %H:%M}" for run in reversed(manager.runs("sample")) if run.slot]
+    assert slots == ["06 10:00", "09 10:00", "12 10:00"]
+
+
+def test_two_managers_with_one_store_count_from_one_anchor(clock: VirtualClock) -> None:
+    @task(every(10).minutes)
+    def sample() -> None: ...
+
+    store = MemoryStore()
+    with TaskManager([sample], clock=clock, store=store) as first:
+        clock.advance(minutes=3)
+        with TaskManager([sample], clock=clock, store=store):
+            clock.advance(minutes=30)
+            assert [run.slot.minute for run in first.runs("sample") if run.slot] == [30, 20, 10]
+
+
+def test_after_max_runs_a_call_and_a_trigger_still_run(manager: TaskManager, clock: VirtualClock) -> None:
+    sample = manager.add(lambda: 5, every(10).seconds, name="sample", max_runs=1)
+    with manager:
+        clock.advance(minutes=1)
+        assert sample() == 5
+        assert sample.trigger().state == "succeeded"
+
+
+def test_last_run_tells_of_runs_by_hand_too(manager: TaskManager) -> None:
+    manager.add(lambda: None, name="sample")
+    with manager:
+        manager["sample"].trigger()
+        assert manager.tasks_detail[0]["last_run"] == "2026-05-04T12:00:00+00:00"
+
+
+class Odd(schedule.Job):
+    """A schedule of the user's own, without a unit."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def next_slot(self, after: datetime.datetime) -> datetime.datetime:
+        return after + datetime.timedelta(minutes=1)
+
+
+class OddWithWords(Odd):
+    def __repr__(self) -> str:
+        return "Oddly do something"
+
+
+@pytest.mark.parametrize(("job", "words"), [(Odd(), "Odd"), (OddWithWords(), "Oddly")])
+def test_a_schedule_of_the_users_own_is_shown_in_its_own_words(
+    manager: TaskManager, clock: VirtualClock, job: schedule.Job, words: str
+) -> None:
+    manager.add(lambda: None, job, name="sample")
+    assert manager.tasks_detail[0]["schedules"][0]["cadence"] == words
+    with manager:
+        clock.advance(minutes=2)
+        assert manager.tasks_detail[0]["schedules"][0]["cadence"] == words
+        assert len(manager.runs("sample")) == 2
+        assert repr(manager["sample"].schedules)
+
+
+def test_a_test_that_is_async_itself_can_drive_async_bodies(manager: TaskManager, clock: VirtualClock) -> None:
+    import asyncio
+
+    async def body() -> None:
+        await asyncio.sleep(5)
+
+    manager.add(body, every(10).seconds, name="sample")
+
+    async def test() -> None:
+        with manager:
+            clock.advance(seconds=20)
+        await asyncio.sleep(0)
+
+    asyncio.run(test())
+    assert [str(run.state) for run in manager.runs("sample")] == ["succeeded", "succeeded"]

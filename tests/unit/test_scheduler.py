@@ -221,3 +221,11 @@ def test_the_watch_sees_steps_of_a_second_and_more(clock: VirtualClock) -> None:
     assert watch.lead == datetime.timedelta(minutes=30)
     assert watch.follow(-2 * 86_400)
     assert watch.lead == datetime.timedelta(0)
+
+
+def test_adopting_keeps_what_a_random_job_had_drawn() -> None:
+    plain = schedule.Scheduler()
+    job = plain.every(5).to(50).minutes.do(print)
+    planned = job.next_run
+    Scheduler.adopt(plain)
+    assert job.next_run == planned
