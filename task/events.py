@@ -14,16 +14,15 @@ it is connected with ``weak=False``: a lambda connected without that vanishes at
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 from typing import Any
 
 import blinker
 
-__all__ = ["Announcer", "clock_stepped", "marks_set_back"]
+from task.log import logger
 
-logger = logging.getLogger("task")
+__all__ = ["Announcer", "clock_stepped", "marks_set_back"]
 
 signals = blinker.Namespace()
 

@@ -7,13 +7,14 @@ and ``schedule.get_jobs()`` lists ours.
 from __future__ import annotations
 
 import functools
-import logging
 import sys
+import threading
 from typing import Any
 
 import schedule
 
 from task.errors import DeclarationTypeError
+from task.log import logger
 from task.models.discovery import describe_source, discover
 from task.models.function import TaskFunction
 from task.models.manager import TaskManager
@@ -22,14 +23,20 @@ from task.schedules import shorten
 
 __all__ = ["disable_task", "enable_task", "run_all_tasks", "stop_all_tasks", "task_list"]
 
-logger = logging.getLogger("task")
-
 AnyTask = TaskFunction[..., Any]
 
 
-@functools.cache
+_making = threading.Lock()
+
+
 def default_manager() -> TaskManager:
     """The process-wide manager of the helpers, made at the first use."""
+    with _making:
+        return _make_default_manager()
+
+
+@functools.cache
+def _make_default_manager() -> TaskManager:
     return TaskManager([], scheduler=Scheduler.adopt(schedule.default_scheduler))
 
 
@@ -47,6 +54,8 @@ def run_all_tasks(obj: Any = None) -> None:
     """
     manager = default_manager()
     source = _main(obj)
+    if manager.health.state == "forked":
+        manager.run()  # afresh, in this process
     for found in discover(source):
         manager.add(found)
     if not len(manager) and not manager.scheduler.jobs:
@@ -61,7 +70,7 @@ def stop_all_tasks(obj: Any = None) -> None:
     """
     manager = default_manager()
     for found in discover(_main(obj)):
-        if found.name in manager and manager[found.name].spec is found.spec:
+        if found.name in manager and manager[found.name].same_as(found):
             manager.remove(found.name)
     if not len(manager):
         manager.stop()

@@ -242,12 +242,30 @@ def _check_tags(name: str, tags: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tags))
 
 
+def _check_callback(spec: TaskSpec, key: str, callback: Callback) -> None:
+    if is_async(callback) and not is_async(spec.func):
+        raise DeclarationError(
+            f"Task {spec.name!r}: {key} is an async def, which only an async body can have awaited. Make it a def."
+        )
+    arguments = (None,) if accepts_run(callback) else ()
+    try:
+        inspect.signature(callback).bind(*arguments)
+    except TypeError as error:
+        raise DeclarationTypeError(
+            f"Task {spec.name!r}: {key} cannot be called: {error}. It takes nothing, or the run."
+        ) from None
+    except ValueError:  # a builtin that does not tell what it takes
+        return
+
+
 def _check_values(spec: TaskSpec) -> None:
     name = spec.name
     for key in ("on_success", "on_failed", "on_complete"):
         callback = getattr(spec, key)
         if callback is not None and not callable(callback):
             raise DeclarationTypeError(f"Task {name!r}: {key} is a function, not {shorten(callback)}.")
+        if callback is not None:
+            _check_callback(spec, key, callback)
     for key in ("disabled", "threaded", "fixed_delay", "run_at_start"):
         if not isinstance(getattr(spec, key), bool):
             raise DeclarationTypeError(f"Task {name!r}: {key} is True or False, not {shorten(getattr(spec, key))}.")

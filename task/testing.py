@@ -122,7 +122,7 @@ class VirtualClock:
         """One pass of every scheduler; the seconds until the first of them wants the next."""
         while True:
             wait = min((handle.driven.run_due() for handle in list(self._handles)), default=math.inf)
-            if not any(handle.driven.woken for handle in self._handles):  # else: by a pass after its own
+            if wait > 0 and not any(handle.driven.woken for handle in self._handles):
                 return wait
 
 

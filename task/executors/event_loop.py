@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from task.executors.pools import Work
+from task.log import logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from task.runs import Run
 
 __all__ = ["EventLoop"]
-
-logger = logging.getLogger("task")
 
 
 class EventLoop:
@@ -49,13 +47,16 @@ class EventLoop:
 
         from task.executors.loop_threads import LoopThreads
 
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(LoopThreads())
+        loop = asyncio.new_event_loop()
+        loop.set_default_executor(LoopThreads())
         self._closing = threading.Event()
-        self._thread = threading.Thread(
-            target=self._serve, args=(self._loop, self._closing), name="task-async", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._serve, args=(loop, self._closing), name="task-async", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
 
     @staticmethod
     def _serve(loop: asyncio.AbstractEventLoop, closing: threading.Event) -> None:
@@ -75,6 +76,8 @@ class EventLoop:
         task = loop.create_task(coroutine, name=f"task {run.task}")
         self._runs[run] = task
         run.stopper = lambda: loop.call_soon_threadsafe(task.cancel)
+        if run.is_cancelled():  # it was asked before there was anything to cancel
+            task.cancel()
         task.add_done_callback(lambda _: self._end(run))
 
     def _end(self, run: Run) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from task.log import logger
+
 if TYPE_CHECKING:
     from task.runs import Run
 
 __all__ = ["Executor", "ThreadPool", "Work"]
-
-logger = logging.getLogger("task")
 
 #: What an executor is given: the pipeline's step for one run. An event loop is given one that awaits.
 Work = Callable[["Run"], Any]
@@ -77,10 +76,16 @@ class ThreadPool:
         with self._changing:
             if self._closed:
                 return
-            self.queue.put((work, run))
             self._submitted += 1
-            if len(self._workers) < self.size:
-                self._grow()
+            try:
+                if len(self._workers) < self.size:
+                    self._grow()
+            except RuntimeError as error:
+                if not self._workers:
+                    self._submitted -= 1
+                    raise
+                logger.warning("No more threads can be started for %s: %s", self.name, error)
+            self.queue.put((work, run))
 
     def _grow(self) -> None:
         unfinished = self._submitted - sum(worker.done for worker in self._workers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import schedule
@@ -49,7 +49,7 @@ class Health:
         return {"healthy": self.healthy, "state": self.state, "pid": self.pid, "causes": list(self.causes)}
 
 
-def congestion(tasks: Iterable[TaskFunction[..., Any]], pipeline: Pipeline) -> Iterator[str]:
+def congestion(tasks: Sequence[TaskFunction[..., Any]], pipeline: Pipeline) -> Iterator[str]:
     """For each executor on which runs wait for too long: how many, how long, and what occupies it."""
     if pipeline.executors is None:
         return
@@ -86,6 +86,7 @@ def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dic
         "running": any(run.started_at is not None for run in active),
         "queued": any(run.started_at is None for run in active),
         "enabled": (switch := store.switch(task.name, now)).enabled,
+        "paused": store.paused,
         "switch": _switch_detail(switch),
         "threaded": task.spec.threaded,
         "tags": list(task.spec.tags),

@@ -27,7 +27,7 @@ def discover(source: Any) -> list[AnyTask]:
     found: dict[str, AnyTask] = {}
     for candidate in _candidates(source):
         known = found.setdefault(candidate.name, candidate)
-        if known.spec is not candidate.spec:
+        if not known.same_as(candidate):
             raise DuplicateTaskError(duplicate_message(known, candidate))
     return list(found.values())
 
@@ -41,7 +41,7 @@ def duplicate_message(known: AnyTask, other: AnyTask) -> str:
 
 
 def _candidates(source: Any) -> Iterator[AnyTask]:
-    if isinstance(source, TaskFunction):
+    if _is_task(source):
         yield source
     elif isinstance(source, str):
         yield from _candidates(_imported(source))
@@ -63,8 +63,13 @@ def _candidates(source: Any) -> Iterator[AnyTask]:
         )
 
 
+def _is_task(value: object) -> bool:
+    """By its type alone: asking a proxy (Flask's ``current_app``, say) for its class would wake it."""
+    return issubclass(type(value), TaskFunction)
+
+
 def _values(namespace: Mapping[Any, Any]) -> Iterator[AnyTask]:
-    yield from (value for value in list(namespace.values()) if isinstance(value, TaskFunction))
+    yield from (value for value in list(namespace.values()) if _is_task(value))
 
 
 def _attributes(cls: type, holder: Any) -> Iterator[AnyTask]:
@@ -72,7 +77,7 @@ def _attributes(cls: type, holder: Any) -> Iterator[AnyTask]:
     for name in dict.fromkeys(name for base in cls.__mro__ for name in vars(base)):
         value = inspect.getattr_static(cls, name)
         inner = value.__func__ if isinstance(value, staticmethod) else value
-        if isinstance(inner, TaskFunction):
+        if _is_task(inner):
             yield getattr(holder, name)
 
 

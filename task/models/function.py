@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import inspect
 import sys
 import types
 import weakref
@@ -18,7 +19,7 @@ from task.pipeline import Binding, Pipeline
 from task.runs import Run, RunState
 from task.schedules import shorten
 from task.spec import TaskSpec, check_parameters
-from task.stores import MemoryStore, Switch
+from task.stores import MemoryStore, Store, Switch
 
 __all__ = ["TaskFunction"]
 
@@ -50,6 +51,8 @@ class TaskFunction(Generic[P, R]):
         #: The frozen declaration.
         self.spec = spec
         self._instance = instance
+        if instance is not None:
+            self.__signature__ = inspect.signature(self._body())  # without `self`
         self._static = static
         self._binding: Binding | None = None
         self._owner: weakref.ref[object] | None = None
@@ -113,6 +116,8 @@ class TaskFunction(Generic[P, R]):
         *note* says why; *until* (aware) turns it on again by itself. A run under way goes on. Raises
         `DeclarationError` for a naive *until*.
         """
+        if note is not None and not isinstance(note, str):
+            raise DeclarationTypeError(f"Task {self.name!r}: note is text, not {shorten(note)}.")
         if until is not None and (not isinstance(until, datetime.datetime) or until.utcoffset() is None):
             raise DeclarationError(f"Task {self.name!r}: until is an aware datetime, not {shorten(until)}.")
         self._turn(Switch(False, note, until, self.binding.pipeline.clock.now()))
@@ -140,10 +145,16 @@ class TaskFunction(Generic[P, R]):
         assert self._binding is not None
         return self._binding
 
-    def _bind_privately(self, origin: MemoryStore | None) -> None:
+    def _bind_privately(self, origin: Store | None) -> None:
         store = MemoryStore()
-        store.register(self.name, disabled=self.spec.disabled, origin=origin)
+        store.register(self.name, disabled=self.spec.disabled)
+        if origin is not None:
+            store.turn(self.name, origin.switch(self.name, SystemClock().now()))
         self._binding = Binding(self.spec, self._body(), Pipeline(store, SystemClock()))
+
+    def same_as(self, other: TaskFunction[..., Any]) -> bool:
+        """Whether both are one task: one declaration, of one instance where it is a method."""
+        return self.spec is other.spec and self._instance is other._instance
 
     def owner(self) -> object | None:
         """The first manager that registered it and still lives."""
@@ -151,18 +162,19 @@ class TaskFunction(Generic[P, R]):
 
     def bind(self, owner: object, pipeline: Pipeline) -> Binding:
         """Make *owner* the owner: its ledger takes over what was known of the task."""
-        origin = None if self._binding is None else self._binding.pipeline.store
+        private = self._binding is not None and self._owner is None
+        origin = self._binding.pipeline.store if self._binding is not None and private else None
         pipeline.store.register(self.name, disabled=self.spec.disabled, origin=origin)
         self._binding = Binding(self.spec, self._body(), pipeline)
         self._owner = weakref.ref(owner)
         return self._binding
 
     def unbind(self, owner: object) -> None:
-        """End the tie to *owner*; what its ledger knew stays with the function."""
+        """End the tie to *owner*; its switch stays as it is."""
         if self.owner() is owner and self._binding is not None:
             store = self._binding.pipeline.store
             self._owner = None
-            self._bind_privately(store if isinstance(store, MemoryStore) else None)
+            self._bind_privately(store)
 
     def twin(self) -> TaskFunction[P, R]:
         """The same task for another manager than the owner."""
@@ -178,7 +190,12 @@ class TaskFunction(Generic[P, R]):
         """As a method: the task of that instance, one for each."""
         if instance is None or self._static:
             return self
-        name = self._attribute or self.__name__
+        if isinstance(instance, type):
+            raise DeclarationTypeError(
+                f"Task {self.name!r} is a classmethod of {instance.__qualname__}, which a task cannot be. Use a "
+                "staticmethod or a method."
+            )
+        key = f"_task_{self._attribute or self.__name__}_{id(self.spec)}"  # a class may call its base's with `super()`
         try:
             kept = instance.__dict__
         except AttributeError:
@@ -186,7 +203,12 @@ class TaskFunction(Generic[P, R]):
                 f"Task {self.name!r} is a method of {type(instance).__qualname__}, whose instances have no "
                 "__dict__ to keep it in. Remove __slots__, or use a staticmethod."
             ) from None
-        made: TaskFunction[..., R] = kept.setdefault(name, TaskFunction(self.spec, instance=instance))
+        made: TaskFunction[..., R] | None = kept.get(key)
+        if made is None or made._instance is not instance:  # not yet, or that of the instance it was copied from
+            fresh = TaskFunction[..., R](self.spec, instance=instance)
+            fresh._attribute = self._attribute
+            made = kept[key] = fresh if made is not None else kept.setdefault(key, fresh)
+        assert made is not None
         return made
 
     @property
@@ -195,7 +217,9 @@ class TaskFunction(Generic[P, R]):
         coroutines = sys.modules.get("asyncio.coroutines")
         return getattr(coroutines, "_is_coroutine", None) if self.binding.coroutine else None
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self._instance is not None:
+            return getattr, (self._instance, self._attribute or self.__name__)
         return self.__qualname__  # pickled and copied by its name, as a function is
 
     def __repr__(self) -> str:

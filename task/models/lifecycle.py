@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
 from task.errors import ForkedError, ManagerStateError
 from task.executors import Executors
+from task.log import logger
 from task.models.plain import PlainJobs
 from task.models.registry import Registry
 from task.pipeline import Pipeline
@@ -20,8 +21,6 @@ from task.runs import Run, RunState, peek_current_run
 from task.scheduler import Scheduler
 
 __all__ = ["Lifecycle", "SignalReceived", "State"]
-
-logger = logging.getLogger("task")
 
 State = Literal["stopped", "starting", "running", "stopping"]
 
@@ -67,7 +66,7 @@ class Lifecycle:
             self._registry.discover()
             if self.state == "running":
                 return
-            if self._scheduler.owner not in (None, self._owner) and self._scheduler.is_running():
+            if self._scheduler.owner() not in (None, self._owner) and self._scheduler.is_running():
                 raise ManagerStateError(
                     "This scheduler is run by another manager. Give each manager a scheduler of its own."
                 )
@@ -87,10 +86,11 @@ class Lifecycle:
                 self._pipeline.trigger(found.binding, {}, "start")
 
     def _open(self) -> None:
-        self._scheduler.owner = self._owner
+        self._scheduler.owner = weakref.ref(self._owner)
         self._scheduler.run_plain = self._plain.run
         self._plain.forget()
         self._pipeline.open(getattr(self._clock, "executors", Executors)(self._max_workers))
+        self._scheduler.look_at_clock()  # it may have been set while nobody looked
         self._registry.schedule_all()
         self._scheduler.start()
 
@@ -114,9 +114,11 @@ class Lifecycle:
             for run in self._pipeline.active():
                 if self._pipeline.store.cancel(run, now, "stopped"):
                     logger.info("A queued run of task %r was cancelled: the manager stops", run.task)
-            self._drain(timeout)
-            self._ended_at = self._scheduler.looked_at
-            self._close("the manager is stopped; call run()")
+            try:
+                self._drain(timeout)
+            finally:  # Ctrl-C while it waits
+                self._ended_at = min(now, self._scheduler.looked_at)
+                self._close("the manager is stopped; call run()")
 
     def _close(self, reason: str) -> None:
         self._scheduler.stop()
@@ -162,7 +164,8 @@ class Lifecycle:
     def wait(self) -> None:
         """Block until it is stopped. Raises `SignalReceived` for SIGINT and SIGTERM, in the main thread."""
         with _signals_interrupt():
-            self.stopped.wait()
+            while not self.stopped.wait(0.5 if os.name == "nt" else None):  # on Windows Ctrl-C ends no wait
+                pass
 
     # Fork.
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import datetime
-import logging
 import os
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from task.clock import Clock
-from task.errors import ManagerStateError
+from task.errors import DeclarationTypeError, ManagerStateError
+from task.log import logger
 from task.models.details import Health, congestion, task_detail
 from task.models.discovery import calling_namespace
 from task.models.function import TaskFunction
@@ -27,8 +28,6 @@ from task.stores import Finding, MemoryStore, Store
 
 __all__ = ["TaskManager"]
 
-logger = logging.getLogger("task")
-
 Moment = datetime.datetime
 AnyTask = TaskFunction[..., Any]
 
@@ -39,6 +38,9 @@ R = TypeVar("R")
 EXIT_TIMEOUT = 10.0
 
 _managers: weakref.WeakSet[TaskManager] = weakref.WeakSet()
+
+#: Those that run are kept, also when their program keeps no reference.
+_running: set[TaskManager] = set()
 
 
 class TaskManager:
@@ -86,6 +88,7 @@ class TaskManager:
         schedule could not run, `ManagerStateError` when another manager runs on the same scheduler.
         """
         self._lifecycle.start()
+        _running.add(self)
         _stop_at_exit()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -96,6 +99,8 @@ class TaskManager:
         afterwards works.
         """
         self._lifecycle.stop(timeout)
+        if self._lifecycle.state == "stopped":
+            _running.discard(self)
 
     def wait(self) -> None:
         """Block until the manager is stopped. SIGINT and SIGTERM stop it cleanly (in the main thread).
@@ -192,6 +197,11 @@ class TaskManager:
         Raises what `task.task` raises, and `DuplicateTaskError` for a name that is taken.
         """
         self._lifecycle.check_not_forked()
+        if isinstance(func, TaskFunction) and (schedule is not None or options):
+            raise DeclarationTypeError(
+                f"Task {func.name!r} is declared already: its schedule and options are those of its decorator. "
+                "Give add() the plain function (.func) to declare another."
+            )
         found = func if isinstance(func, TaskFunction) else TaskFunction.declare(func, schedule, **options)
         registered: Any = self._registry.add(found)
         added: TaskFunction[P, R] = registered
@@ -228,7 +238,14 @@ class TaskManager:
 
     def audit(self, since: Moment | None = None, until: Moment | None = None) -> list[Finding]:
         """Every slot in ``(since, until]`` that has not exactly one outcome: empty when all is well."""
-        return self.store.audit(since, until or self._lifecycle.owed_until())
+        pending = {}
+        for task in list(self._registry.tasks.values()):
+            entry = task.binding.entry
+            if entry is not None and (entry.timetable.behind or entry.timetable.jitter):
+                slot = entry.timetable.next_slot()  # of these the slots are taken later than they are due
+                if slot is not None:
+                    pending[task.name] = slot
+        return self.store.audit(since, until or self._lifecycle.owed_until(), pending)
 
     @property
     def health(self) -> Health:
@@ -239,13 +256,18 @@ class TaskManager:
             return Health(False, "forked", pid, (cause,))
         ailment = self.scheduler.ailment()
         causes = [] if ailment is None else [ailment]
-        causes += congestion(self._registry.tasks.values(), self._pipeline)
+        causes += congestion(list(self._registry.tasks.values()), self._pipeline)
         return Health(not causes, state.state, pid, tuple(causes))
 
 
 def _stop_all() -> None:
-    for manager in list(_managers):
-        manager.stop(EXIT_TIMEOUT)
+    """Stop what runs; all of them share one time, and one that fails does not keep the others from it."""
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    for manager in list(_running):
+        try:
+            manager.stop(max(0.0, deadline - time.monotonic()))
+        except Exception:
+            logger.exception("A manager could not be stopped at the exit of the program")
 
 
 def _stop_at_exit() -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
-import logging
 
 import schedule
 
+from task.log import logger
 from task.pipeline import Pipeline, describe
 from task.runs import Run
 from task.scheduler import Scheduler
 
 __all__ = ["PlainJobs"]
-
-logger = logging.getLogger("task")
 
 
 class PlainJobs:
@@ -36,7 +34,8 @@ class PlainJobs:
     def _run(self, job: schedule.Job, run: Run) -> None:
         run.started_at = self._scheduler.clock.now()
         try:
-            self._scheduler.run_job(job)
+            if self._pipeline.closed is None:  # else it waited while the manager was stopped
+                self._scheduler.run_job(job)
         except BaseException as error:
             line, text = describe(error)
             logger.error("The job %s failed: %s\n%s", run.task, line, text)

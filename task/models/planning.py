@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import copy
 import datetime
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 import schedule
 
-from task.errors import BrokenScheduleError, ScheduleError
+from task.errors import BrokenScheduleError, DeclarationError, ScheduleError
+from task.log import logger
 from task.models.function import TaskFunction
 from task.pipeline import Binding
 from task.scheduler import Entry
-from task.schedules import Line, LiveJob, Missed, OnceJob, Timetable, cadence, live_copy, next_slot, shorten
+from task.schedules import (
+    Line,
+    LiveJob,
+    Missed,
+    OnceJob,
+    Timetable,
+    follows_elapsed_time,
+    live_copy,
+    next_slot,
+    same_schedule,
+    shorten,
+)
 from task.stores import Declaration
 
 __all__ = ["plan_entry", "resume_entry"]
-
-logger = logging.getLogger("task")
 
 Moment = datetime.datetime
 
 _TICK = datetime.timedelta(microseconds=1)
 
 
-def plan_entry(task: TaskFunction[..., Any], binding: Binding, now: Moment) -> Entry | None:
+def plan_entry(task: TaskFunction[..., Any], binding: Binding) -> Entry | None:
     """The entry of a task that is scheduled for the first time; None for one that is only triggered.
 
-    Raises `ScheduleError` when none of a schedule's slots is left, or ever was to come.
+    Raises `ScheduleError` when none of a schedule's slots is left, or ever was to come, and
+    `DeclarationError` when its slots lie closer together than the jitter.
     """
     spec = binding.spec
     if not spec.schedules:
@@ -41,8 +51,9 @@ def plan_entry(task: TaskFunction[..., Any], binding: Binding, now: Moment) -> E
         jitter=spec.jitter,
     )
     entry = Entry(binding, timetable, hold=spec.fixed_delay)
-    for declared in spec.schedules:
-        _add(entry, binding, _live_copy(task, binding, declared), now)
+    planned = [_add(entry, binding, _live_copy(task, binding, declared)) for declared in spec.schedules]
+    for line, since in filter(None, planned if entry.reason is None else ()):
+        binding.declare(line, since)
     return entry
 
 
@@ -71,8 +82,9 @@ def _live_copy(task: TaskFunction[..., Any], binding: Binding, declared: schedul
     return job
 
 
-def _add(entry: Entry, binding: Binding, job: LiveJob, now: Moment) -> None:
-    spec = binding.spec
+def _add(entry: Entry, binding: Binding, job: LiveJob) -> tuple[Line, Moment] | None:
+    """Plan one schedule; what is to be declared of it, if anything."""
+    spec, now = binding.spec, _now(binding, job)
     anchor = after = now
     known = _declared_already(binding, job)
     if known is not None:
@@ -83,29 +95,49 @@ def _add(entry: Entry, binding: Binding, job: LiveJob, now: Moment) -> None:
     if isinstance(job, OnceJob) and job.moment <= now:
         after = job.moment.astimezone(datetime.UTC) - _TICK
         if now - job.moment > entry.timetable.grace:
-            _miss_past_moment(entry, binding, job, after, now)
-            return
+            _miss_past_moment(binding, job, after, now)
+            return None
     try:
         line = entry.timetable.add(job, anchor, after)
-    except Exception as error:
+        _check_jitter(binding, line)
+    except BrokenScheduleError as error:
         _mark_broken(entry, binding, error)
-        return
+        return None
     if line.next is None:
-        entry.timetable.remove(job)
         raise ScheduleError(
             f"Task {binding.name!r}: {shorten(job, 120)} is never due after {after.isoformat(timespec='seconds')}. "
             "Give a later end, or leave it out."
         )
     job.line = line
-    if known is None:
-        binding.declare(line, after)
+    return None if known is not None else (line, after)
+
+
+def _now(binding: Binding, job: schedule.Job) -> Moment:
+    """Now, as the schedule counts it: intervals stay ahead of a wall clock that went back."""
+    scheduler = binding.pipeline.scheduler
+    assert scheduler is not None
+    return scheduler.elapsed_now() if follows_elapsed_time(job) else binding.pipeline.clock.now()
+
+
+def _check_jitter(binding: Binding, line: Line) -> None:
+    """Refuse a jitter that would carry a start past the next slot, as far as a few slots tell."""
+    slot, jitter = line.next, binding.spec.jitter
+    for _ in range(5 if jitter else 0):
+        following = None if slot is None else line.after(slot)
+        if slot is None or following is None:
+            return
+        if (following - slot).total_seconds() <= jitter:
+            raise DeclarationError(
+                f"Task {binding.name!r}: a jitter of {jitter} seconds does not fit between the slots of "
+                f"{shorten(line.job, 120)}."
+            )
+        slot = following
 
 
 def _declared_already(binding: Binding, job: LiveJob) -> Declaration | None:
     """The same schedule, as another manager on the store has declared it: its anchor is everybody's."""
-    words = cadence(job)
     for one in binding.pipeline.store.declarations(binding.name):
-        if one.until is None and cadence(one.line.job) == words:
+        if one.until is None and same_schedule(one.line.job, job):
             return one
     return None
 
@@ -119,7 +151,7 @@ def _first_from(job: LiveJob, start: Moment) -> Moment:
     return next_slot(each, start - _TICK, anchor=start) or start
 
 
-def _miss_past_moment(entry: Entry, binding: Binding, job: OnceJob, after: Moment, now: Moment) -> None:
+def _miss_past_moment(binding: Binding, job: OnceJob, after: Moment, now: Moment) -> None:
     store = binding.pipeline.store
     line = Line(job, now, binding.name)
     store.declare(binding.name, Declaration(line, after, until=now))
@@ -129,25 +161,24 @@ def _miss_past_moment(entry: Entry, binding: Binding, job: OnceJob, after: Momen
 
 
 def _mark_broken(entry: Entry, binding: Binding, error: Exception) -> None:
+    binding.broke()
     entry.reason = f"{type(error).__name__}: {error}"[:300]
     logger.error("The schedule of task %r is broken and it will not run: %s", binding.name, entry.reason)
 
 
-def resume_entry(binding: Binding, now: Moment) -> None:
+def resume_entry(binding: Binding) -> None:
     """Plan again after `stop`: from the mark on, so that what came due meanwhile follows the misfire policy."""
-    entry = binding.entry
+    entry, store = binding.entry, binding.pipeline.store
     assert entry is not None
-    entry.held, entry.reason, entry.timetable.behind = False, None, False
-    if entry.hold:
-        for line in entry.timetable.lines:
-            line.anchor = now
-        entry.timetable.restart(now)
-        return
-    mark = binding.pipeline.store.mark(binding.name)
-    declared = binding.pipeline.store.declarations(binding.name)
+    entry.held, entry.holder, entry.reason, entry.timetable.behind = False, None, None, False
+    mark = store.mark(binding.name)
+    declared = store.declarations(binding.name)
     for line in entry.timetable.lines:
+        now = _now(binding, line.job)
+        if entry.hold:
+            line.anchor = now
         since = min((one.since for one in declared if one.line.job is line.job), default=now)
         try:
-            line.next = line.after(since if mark is None else max(mark, since))
+            line.next = line.after(now if entry.hold else since if mark is None else max(mark, since))
         except BrokenScheduleError as error:
             _mark_broken(entry, binding, error)

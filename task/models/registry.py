@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from typing import Any
 
 from task.errors import DuplicateTaskError, UnknownTaskError, did_you_mean
+from task.log import logger
 from task.models.discovery import describe_source, discover, duplicate_message
 from task.models.function import TaskFunction
 from task.models.planning import plan_entry, resume_entry
 from task.pipeline import Pipeline
 from task.scheduler import Scheduler
 from task.schedules import shorten
-from task.spec import check_complete
+from task.spec import TaskSpec, check_complete
 
 __all__ = ["Registry"]
-
-logger = logging.getLogger("task")
 
 AnyTask = TaskFunction[..., Any]
 
@@ -34,7 +32,7 @@ class Registry:
         self._pipeline = pipeline
         self._scheduler = scheduler
         self._sources = sources
-        self._removed: set[int] = set()
+        self._removed: weakref.WeakSet[TaskSpec] = weakref.WeakSet()
         self.renew_lock()
         _registries.add(self)
 
@@ -46,20 +44,21 @@ class Registry:
         """Register what is found on the sources by now."""
         with self.lock:
             for found in discover(self._sources):
-                if id(found.spec) not in self._removed:
+                if found.spec not in self._removed:
                     self._register(found)
 
     def add(self, found: AnyTask) -> AnyTask:
         """Register one task. Raises `DuplicateTaskError`."""
         with self.lock:
-            self._removed.discard(id(found.spec))
+            self._removed.discard(found.spec)
             return self._register(found)
 
     def find(self, name: str) -> AnyTask:
         """The task called *name*. Raises `UnknownTaskError` with the nearest names."""
-        found = self.tasks.get(name)
+        tasks = dict(self.tasks)
+        found = tasks.get(name)
         if found is None:
-            hint = did_you_mean(name, self.tasks, f"There are: {sorted(self.tasks)[:10]}.")
+            hint = did_you_mean(name, tasks, f"There are: {sorted(tasks)[:10]}.")
             raise UnknownTaskError(f"There is no task {shorten(name)}. {hint}")
         return found
 
@@ -72,13 +71,25 @@ class Registry:
             now = self._pipeline.clock.now()
             if binding.entry is not None:
                 self._scheduler.remove(binding.entry)
-                for line in binding.entry.timetable.lines:
-                    store.retire(name, line.job, store.mark(name) or now)
-            for run in store.active(name):
-                store.cancel(run, now, "the task was removed")
+                if not self._shared(found):
+                    binding.retire()
+            for run in self._pipeline.active():
+                if run.task == name:
+                    store.cancel(run, now, "the task was removed")
+            store.abandon(name)
             del self.tasks[name]
-            self._removed.add(id(found.spec))
+            self._removed.add(found.spec)
             found.unbind(self._owner)
+
+    def _shared(self, found: AnyTask) -> bool:
+        """Whether another manager on the same store goes on with it."""
+        return any(
+            other is not self
+            and other._pipeline.store is self._pipeline.store
+            and (theirs := other.tasks.get(found.name)) is not None
+            and theirs.spec is found.spec
+            for other in list(_registries)
+        )
 
     def schedule_all(self) -> None:
         """Put every task on the heap, and from now on each that is registered."""
@@ -97,7 +108,7 @@ class Registry:
     def _register(self, found: AnyTask) -> AnyTask:
         known = self.tasks.get(found.name)
         if known is not None:
-            if known.spec is found.spec:
+            if known.same_as(found):
                 return known
             raise DuplicateTaskError(duplicate_message(known, found))
         check_complete(found.spec, found.func)
@@ -117,11 +128,10 @@ class Registry:
         binding = found.binding
         assert self._pipeline.executors is not None
         self._pipeline.place(binding, self._pipeline.executors)
-        now = self._pipeline.clock.now()
         if binding.entry is not None:
-            resume_entry(binding, now)
+            resume_entry(binding)
         else:
-            binding.entry = plan_entry(found, binding, now)
+            binding.entry = plan_entry(found, binding)
         if binding.entry is not None:
             self._scheduler.register(binding.entry)
 

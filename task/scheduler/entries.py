@@ -34,11 +34,14 @@ class Client(Protocol):
     def set_back(self, now: Moment) -> None:
         """The mark lay in a future that was wrong."""
 
+    def broke(self) -> None:
+        """The computation of a schedule failed: nothing of it is due any more."""
+
 
 class Entry:
     """One task on the heap: its timetable and its client."""
 
-    __slots__ = ("client", "held", "hold", "key", "live", "mark", "plain", "reason", "timetable")
+    __slots__ = ("client", "held", "hold", "holder", "key", "live", "mark", "plain", "reason", "timetable")
 
     def __init__(self, client: Client, timetable: Timetable, *, hold: bool = False, plain: bool = False) -> None:
         self.client = client
@@ -46,6 +49,8 @@ class Entry:
         #: Off the heap from each firing until `Scheduler.release` (``fixed_delay``).
         self.hold = hold
         self.held = False
+        #: Whose end it waits for while it is held: a run before it was stopped must not release it.
+        self.holder: object = None
         #: A job of plain `schedule`, which has no task.
         self.plain = plain
         #: When it is due, in wall time; None while it is not on the heap.
@@ -84,6 +89,9 @@ class PlainJob:
 
     def set_back(self, now: Moment) -> None:
         """It has no mark beside its entry's."""
+
+    def broke(self) -> None:
+        """It has no record."""
 
 
 class Timer:

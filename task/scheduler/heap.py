@@ -32,7 +32,8 @@ class Heap(Generic[T]):
         self._stale = 0
 
     def put(self, item: T, key: Moment) -> bool:
-        """Put *item* in; whether it is now the first."""
+        """Put *item* in, or move it; whether it is now the first."""
+        self.take_back(item)
         item.key = key
         items = self._items
         first = not items or key < items[0][0]
@@ -49,6 +50,10 @@ class Heap(Generic[T]):
             self._items = [entry for entry in self._items if entry[2].key is entry[0]]
             heapq.heapify(self._items)
             self._stale = 0
+
+    def live(self) -> list[T]:
+        """What is on it, in no order."""
+        return [item for key, _, item in self._items if item.key is key]
 
     def first(self) -> Moment | None:
         """When the first item is due."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import os
 import threading
 from collections.abc import Callable
 
 from task.clock import Clock, LoopHandle
+from task.log import logger
 
 __all__ = ["LONGEST_WAIT", "Loop"]
-
-logger = logging.getLogger("task")
 
 #: The loop never waits longer without looking at the clocks. Seconds.
 LONGEST_WAIT = 30.0

@@ -7,7 +7,6 @@ and hands over; it never runs a body.
 from __future__ import annotations
 
 import datetime
-import logging
 import random
 import threading
 from collections.abc import Callable, Hashable
@@ -16,19 +15,22 @@ from typing import Any
 import schedule
 
 from task.clock import Clock, SystemClock, as_local
-from task.errors import ManagerStateError
+from task.errors import ManagerStateError, TaskError
 from task.events import Announcer, clock_stepped, marks_set_back
+from task.log import logger
 from task.scheduler.entries import Entry, JobList, PlainJob, Timer
 from task.scheduler.heap import Heap
 from task.scheduler.loop import Loop
 from task.scheduler.watch import LONGEST_LEAD, ClockWatch
-from task.schedules import CancelJob, Due, Timetable, check_interval, check_job
+from task.schedules import CancelJob, Due, Timetable, check_interval, check_job, follows_elapsed_time
 
 __all__ = ["Scheduler"]
 
-logger = logging.getLogger("task")
-
 Moment = datetime.datetime
+
+
+#: What one pass fires at most: after it the loop looks at the clocks, publishes a beat, and goes on.
+PASS_LIMIT = 1_000
 
 
 class Scheduler(schedule.Scheduler):
@@ -48,11 +50,12 @@ class Scheduler(schedule.Scheduler):
         #: Runs a plain job away from the loop; set by the manager.
         self.run_plain: Callable[[schedule.Job], None] | None = None
         #: The manager that this scheduler belongs to.
-        self.owner: object = None
+        self.owner: Callable[[], object] = _nobody
         self._jobs: dict[int, tuple[schedule.Job, Entry]] = {}
         self._heap: Heap[Entry | Timer] = Heap()
         self._watch = ClockWatch(clock)
-        self._now = clock.now()
+        #: The wall time up to which the loop has taken everything that was due.
+        self.looked_at = self._now = clock.now()
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -82,7 +85,10 @@ class Scheduler(schedule.Scheduler):
         assert isinstance(scheduler, cls)
         scheduler._prepare(SystemClock())
         for job in jobs:
-            scheduler.add(job, keep=True)
+            try:
+                scheduler.add(job, keep=True)
+            except TaskError as error:
+                logger.error("The job %s cannot be kept and was left out: %s", job, error)
         if scheduler is schedule.default_scheduler:
             schedule.jobs = scheduler.jobs
         return scheduler
@@ -169,7 +175,7 @@ class Scheduler(schedule.Scheduler):
         """Put a plain job on the heap; with *keep* at the next run that it already has."""
         check_job(job)
         planned = job.next_run.astimezone(datetime.UTC) if keep and job.next_run is not None else None
-        anchor = planned or self.clock.now()
+        anchor = planned or (self.elapsed_now() if follows_elapsed_time(job) else self.clock.now())
         timetable = Timetable(str(random.random()))
         line = timetable.add(job, anchor, anchor)
         line.next = planned or line.next
@@ -214,10 +220,13 @@ class Scheduler(schedule.Scheduler):
             return True
 
     def release(self, entry: Entry, moment: Moment | None = None) -> None:
-        """Put a held entry back; with *moment*, its next slot is counted from there."""
+        """Put a held entry back; with *moment* (wall time), its next slot is counted from there."""
         with self._lock:
-            entry.held = False
+            entry.held, entry.holder = False, None
             if moment is not None:
+                moment += self._watch.lead
+                if entry.mark is not None:
+                    moment = max(moment, entry.mark)
                 for line in entry.timetable.lines:
                     line.anchor = moment
                 entry.timetable.restart(moment)
@@ -257,7 +266,6 @@ class Scheduler(schedule.Scheduler):
         with self._lock:
             if self.is_running():
                 raise ManagerStateError("This scheduler's loop runs already.")
-            self._watch.begin()
             loop = self._loop = Loop(self.clock, self._lock, self._make_pass, self._heap.first)
         loop.start(name)
 
@@ -265,11 +273,6 @@ class Scheduler(schedule.Scheduler):
         """End the loop and wait for it, at most *timeout* seconds. Jobs stay registered."""
         if self._loop is not None:
             self._loop.stop(timeout)
-
-    @property
-    def looked_at(self) -> Moment:
-        """The wall time up to which everything that was due has been taken."""
-        return self._now
 
     def is_running(self) -> bool:
         """Whether a loop makes passes in this process."""
@@ -279,17 +282,32 @@ class Scheduler(schedule.Scheduler):
         """What is wrong with the loop, computed at this moment; None when nothing is."""
         return "the loop is not running" if self._loop is None else self._loop.ailment()
 
-    def _make_pass(self) -> None:
-        """Fire all that is due."""
-        loop = self._loop
+    def elapsed_now(self) -> Moment:
+        """Now, as intervals count it: ahead of a wall clock that went back."""
+        return self._watch.elapsed_now()
+
+    def look_at_clock(self) -> None:
+        """Compare the wall clock with the monotonic one, and follow a step."""
         self._now, jump = self._watch.look()
         if jump:
             self._clock_stepped(jump)
-        while loop is not None and not loop.stopping and (item := self._pop_due()) is not None:
-            if isinstance(item, Entry):
-                self._take_and_fire(item)
-            else:
-                item.call()
+
+    def _make_pass(self) -> None:
+        """Fire all that is due."""
+        loop = self._loop
+        self.look_at_clock()
+        for _ in range(PASS_LIMIT):
+            if loop is None or loop.stopping:
+                return
+            if (item := self._pop_due()) is None:
+                self.looked_at = self._now
+                return
+            try:
+                self._take_and_fire(item) if isinstance(item, Entry) else item.call()
+            except BaseException:  # the others are due all the same
+                logger.exception("What was due could not be handed over: %s", item)
+                if isinstance(item, Entry):
+                    self.release(item, self._now if item.hold else None)
 
     def _pop_due(self) -> Entry | Timer | None:
         with self._lock:
@@ -308,7 +326,7 @@ class Scheduler(schedule.Scheduler):
         try:
             due = timetable.take(self._now, self._watch.lead)
         except BaseException as error:
-            self._break(entry, error)
+            self.break_entry(entry, error)
             return None
         with self._lock:
             entry.held = timetable.behind or (entry.hold and due is not None)
@@ -330,8 +348,9 @@ class Scheduler(schedule.Scheduler):
         elif due is not None:
             entry.client.fire(due)
 
-    def _break(self, entry: Entry, error: BaseException) -> None:
+    def break_entry(self, entry: Entry, error: BaseException) -> None:
         """A schedule's own computation failed: leave that task out, say so, go on."""
+        entry.client.broke()
         entry.reason = f"{type(error).__name__}: {_text(error)}"
         for line in entry.timetable.lines:
             line.next = line.job.next_run = None
@@ -358,6 +377,9 @@ class Scheduler(schedule.Scheduler):
                     reset.append(entry)
                 self._heap.take_back(entry)
                 self._push(entry)
+            for item in self._heap.live():
+                if isinstance(item, Timer) and item.key is not None:  # what it waits for is elapsed time
+                    self._put(item, item.key + datetime.timedelta(seconds=jump))
         self.announcer.announce(clock_stepped, self, seconds=jump)
         if reset:
             for entry in reset:
@@ -381,8 +403,12 @@ class Scheduler(schedule.Scheduler):
         try:
             entry.timetable.restart(now if mark is None else max(mark, now))
         except BaseException as error:
-            self._break(entry, error)
+            self.break_entry(entry, error)
         return reset
+
+
+def _nobody() -> None:
+    return None
 
 
 def _text(error: BaseException) -> str:

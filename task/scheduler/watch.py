@@ -33,24 +33,31 @@ class ClockWatch:
         self._seen: tuple[Moment, float] | None = None
         self.lead = _ZERO
 
-    def begin(self) -> None:
-        """Begin to compare from the next look on."""
-        self._seen = None
+    def elapsed_now(self) -> Moment:
+        """Now, as intervals count it: the wall time and the lead, a step that nobody has seen yet included."""
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        return wall + self._after(self._jump(wall, monotonic))
 
     def look(self) -> tuple[Moment, float]:
         """The wall time, and by how many seconds it has jumped since the last look (0.0: it has not)."""
         # Wall first: a pause between the two readings then makes the wall look behind, never ahead.
         wall, monotonic = self._clock.now(), self._clock.monotonic()
-        seen, self._seen = self._seen, (wall, monotonic)
-        if seen is None:
-            return wall, 0.0
-        jump = (wall - seen[0]).total_seconds() - (monotonic - seen[1])
-        return wall, jump if abs(jump) >= STEP else 0.0
+        jump = self._jump(wall, monotonic)
+        self._seen = (wall, monotonic)
+        return wall, jump
 
     def follow(self, jump: float) -> bool:
         """Adjust the lead to a jump; whether the clock had been wrong before, so that all begins from now."""
-        self.lead = max(_ZERO, self.lead - datetime.timedelta(seconds=jump))
-        wrong = self.lead > LONGEST_LEAD
-        if wrong:
-            self.lead = _ZERO
+        wrong = self.lead - datetime.timedelta(seconds=jump) > LONGEST_LEAD
+        self.lead = self._after(jump)
         return wrong
+
+    def _jump(self, wall: Moment, monotonic: float) -> float:
+        if self._seen is None:
+            return 0.0
+        jump = (wall - self._seen[0]).total_seconds() - (monotonic - self._seen[1])
+        return jump if abs(jump) >= STEP else 0.0
+
+    def _after(self, jump: float) -> datetime.timedelta:
+        lead = max(_ZERO, self.lead - datetime.timedelta(seconds=jump))
+        return _ZERO if lead > LONGEST_LEAD else lead

@@ -8,9 +8,9 @@ from schedule import CancelJob
 
 from task.schedules.cron import CronJob, cron
 from task.schedules.every import Job, every
-from task.schedules.live import LiveJob, cadence, live_copy, started
+from task.schedules.live import LiveJob, cadence, live_copy, same_schedule, started
 from task.schedules.once import OnceJob, once
-from task.schedules.slots import check_interval, check_job, newest_slot, next_slot, plan
+from task.schedules.slots import check_interval, check_job, follows_elapsed_time, newest_slot, next_slot, plan
 from task.schedules.timetable import Due, Line, Misfire, Missed, Timetable
 from task.schedules.walltime import UTC, resolve_zone, shorten, zone_name
 
@@ -31,12 +31,14 @@ __all__ = [
     "check_job",
     "cron",
     "every",
+    "follows_elapsed_time",
     "live_copy",
     "newest_slot",
     "next_slot",
     "once",
     "plan",
     "resolve_zone",
+    "same_schedule",
     "shorten",
     "started",
     "zone_name",

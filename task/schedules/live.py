@@ -14,7 +14,7 @@ from task.clock import as_local
 if TYPE_CHECKING:
     from task.schedules.timetable import Line
 
-__all__ = ["LiveJob", "cadence", "live_copy", "started"]
+__all__ = ["LiveJob", "cadence", "live_copy", "same_schedule", "started"]
 
 
 class LiveJob(schedule.Job):
@@ -83,10 +83,28 @@ def live_copy(job: schedule.Job, name: str, tags: Iterable[str]) -> LiveJob:
 
 
 def cadence(job: schedule.Job) -> str:
-    """What ``repr(job)`` says before `` do ``; the class of a user's own schedule that sets no unit."""
+    """What ``repr(job)`` says before `` do ``; the class of a user's own schedule that says nothing."""
     if job.unit is None and type(job).__repr__ is schedule.Job.__repr__:
         return type(job).__name__
-    return repr(job).partition(" do ")[0]
+    bare = copy.copy(job)
+    bare.job_func = None  # its parameters are not to be shown, and may be long, secret, or raise
+    try:
+        return repr(bare).partition(" do ")[0]
+    except Exception:  # a user's own
+        return type(job).__name__
+
+
+_OF_A_COPY = {"job_func", "last_run", "line", "next_run", "ran_at", "scheduler", "tags", "_pattern"}
+
+
+def same_schedule(one: schedule.Job, other: schedule.Job) -> bool:
+    """Whether two live Jobs were made from equal declarations."""
+    if type(one) is not type(other):
+        return False
+    mine, theirs = ({key: value for key, value in vars(job).items() if key not in _OF_A_COPY} for job in (one, other))
+    for zones in (mine, theirs):
+        zones["at_time_zone"] = str(zones.get("at_time_zone"))
+    return mine == theirs
 
 
 def started(jobs: Iterable[schedule.Job], now: datetime.datetime) -> None:

@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from task.errors import BrokenScheduleError
@@ -46,7 +46,6 @@ class Limits:
     """What the guards of a task allow."""
 
     max_concurrent: int = 1
-    max_runs: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,17 +81,12 @@ class Finding:
         return f"{self.task}: the slot of {self.slot.isoformat()} {self.problem}"
 
 
-def refusal(enabled: bool, paused: bool, active: int, claimed: int | None, limits: Limits) -> str | None:
-    """Why a task's own guards refuse a run, in the order of reasons; None when they admit it.
-
-    *claimed* is how many slots were admitted; None for a run by hand, which ``max_runs`` does not count.
-    """
+def refusal(enabled: bool, paused: bool, active: int, limits: Limits) -> str | None:
+    """Why a task's own guards refuse a run, in the order of reasons; None when they admit it."""
     if not enabled:
         return "disabled"
     if paused:
         return "paused"
-    if limits.max_runs is not None and claimed is not None and claimed >= limits.max_runs:
-        return "max_runs reached"
     if active >= limits.max_concurrent:
         return "already running"
     return None
@@ -139,10 +133,6 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def claimed(self, name: str) -> int:
-        """How many slots of the task were admitted."""
-
-    @abc.abstractmethod
     def miss(self, name: str, missed: Missed, reason: str, now: Moment) -> None:
         """Record a span of slots that nothing ran, and move the mark past it."""
 
@@ -178,6 +168,15 @@ class Store(abc.ABC):
     def switch(self, name: str, now: Moment) -> Switch:
         """The operator switch; one whose end has come is on again."""
 
+    @property
+    @abc.abstractmethod
+    def paused(self) -> bool:
+        """Whether all tasks are paused."""
+
+    @abc.abstractmethod
+    def abandon(self, name: str) -> None:
+        """A task was removed: what is known of it stays, but may be dropped after many others were removed too."""
+
     @abc.abstractmethod
     def pause(self, paused: bool) -> None:
         """Pause all tasks, or resume them."""
@@ -191,18 +190,25 @@ class Store(abc.ABC):
         """The tasks that are known."""
 
     def audit(
-        self, since: Moment | None, until: Moment, grace: datetime.timedelta = datetime.timedelta(seconds=60)
+        self,
+        since: Moment | None,
+        until: Moment,
+        pending: Mapping[str, Moment] | None = None,
+        grace: datetime.timedelta = datetime.timedelta(seconds=60),
     ) -> list[Finding]:
         """Hold what is recorded against what was declared, slot by slot.
 
-        A slot that has been due for less than *grace*, and that nothing newer has overtaken, is pending
-        and no finding. Without *since*, as far back as the history reaches.
+        *pending* says from which slot on a task's slots are still to be taken; of the others those are
+        pending that have been due for less than *grace* and that nothing newer has overtaken. What is
+        pending is no finding. Without *since*, as far back as the history reaches.
         """
         findings: list[Finding] = []
         for name in self.names():
             rows = [run for run in self.runs(name, limit=2**31) if run.slot is not None]
             mark = self.mark(name)
             end = until - grace if mark is None else min(until, max(mark, until - grace))
+            if pending is not None and name in pending:
+                end = min(end, pending[name] - datetime.timedelta(microseconds=1))
             findings += compare(name, self.declarations(name), rows, self.pruned(name), since, end)
         return findings
 

@@ -20,17 +20,19 @@ Moment = datetime.datetime
 
 _ON = Switch(True)
 
+#: Of so many removed tasks the history is kept.
+ABANDONED = 100
+
 
 class _Record:
     """All that is known of one task."""
 
-    __slots__ = ("active", "claimed", "declarations", "epoch", "mark", "pruned", "rows", "summary", "switch")
+    __slots__ = ("active", "declarations", "epoch", "mark", "pruned", "rows", "summary", "switch")
 
     def __init__(self, disabled: bool) -> None:
         self.switch = Switch(False) if disabled else _ON
         self.mark: Moment | None = None
         self.epoch = 0
-        self.claimed = 0
         self.active: list[Run] = []
         self.rows: collections.deque[Run] | None = None
         self.summary = Summary()
@@ -54,6 +56,7 @@ class MemoryStore(Store):
         self._keep = max(1, keep)
         self._records: dict[str, _Record] = {}
         self._paused = False
+        self._abandoned: dict[str, None] = {}
         _stores.add(self)
 
     def reset_after_fork(self) -> None:
@@ -63,6 +66,7 @@ class MemoryStore(Store):
 
     def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
         with self._lock:
+            self._abandoned.pop(name, None)
             if name in self._records:
                 return
             known = origin._records.get(name) if isinstance(origin, MemoryStore) else None
@@ -110,19 +114,13 @@ class MemoryStore(Store):
                 self._miss(record, run.task, missed, "late: a newer slot was due", run.queued_at)
             switch = record.switch
             enabled = switch.enabled or (switch.until is not None and run.queued_at >= switch.until)
-            claimed = None if slot is None else record.claimed
-            reason = refusal(enabled, self._paused, len(record.active), claimed, limits)
+            reason = refusal(enabled, self._paused, len(record.active), limits)
             if reason is not None:
                 self._skip(record, run, reason)
                 return True
             record.active.append(run)
             self._append(record, run)
-            if slot is not None:
-                record.claimed += 1
             return True
-
-    def claimed(self, name: str) -> int:
-        return self._records[name].claimed
 
     def _skip(self, record: _Record, run: Run, reason: str) -> None:
         run.to_skipped(reason)
@@ -167,7 +165,9 @@ class MemoryStore(Store):
                 return False
             run.to(RunState.RUNNING)
             run.started_at = now
-            self._records[run.task].summary.runs += 1
+            record = self._records.get(run.task)
+            if record is not None:
+                record.summary.runs += 1
             return True
 
     def cancel(self, run: Run, now: Moment, reason: str) -> bool:
@@ -236,6 +236,19 @@ class MemoryStore(Store):
         if not switch.enabled and switch.until is not None and now >= switch.until:
             return Switch(True, switch.note, None, switch.until)
         return switch
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def abandon(self, name: str) -> None:
+        with self._lock:
+            self._abandoned.pop(name, None)
+            self._abandoned[name] = None
+            if len(self._abandoned) > ABANDONED:
+                oldest = next(iter(self._abandoned))
+                del self._abandoned[oldest]
+                self._records.pop(oldest, None)
 
     def pause(self, paused: bool) -> None:
         with self._lock:

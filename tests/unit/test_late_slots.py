@@ -240,3 +240,18 @@ def test_the_loop_asks_for_nothing_while_nothing_is_due(clock: VirtualClock) -> 
     clock.advance(minutes=10)
     scheduler.stop()
     assert passes[0] <= 21
+
+
+@pytest.mark.parametrize("kind", ["serial", "threaded", "async"])
+def test_all_late_slots_of_every_kind_of_body_are_run_and_it_goes_on(
+    manager: TaskManager, clock: VirtualClock, kind: str
+) -> None:
+    async def asynchronous() -> None: ...
+
+    body = asynchronous if kind == "async" else lambda: None
+    manager.add(body, every(1).minutes, name="sample", misfire="all", threaded=kind == "threaded")
+    with manager:
+        clock.suspend(hours=3)
+        clock.advance(minutes=5, seconds=1)
+        states = [str(run.state) for run in manager.runs("sample", limit=200)]
+    assert states == ["succeeded"] * 105 + ["missed"]

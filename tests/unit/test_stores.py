@@ -136,13 +136,14 @@ def test_counts_follow_the_outcomes(store: Store) -> None:
     assert summary.last.slot == NOON + 4 * MINUTE
 
 
-def test_no_more_than_max_runs_slots_are_admitted(store: Store) -> None:
-    for minute in (1, 2, 3):
-        run = due(minute)
-        store.claim(run, Limits(max_runs=2))
-        finish(store, run) if run.state == "queued" else None
-    assert store.claimed("sample") == 2
-    assert store.runs("sample")[0].reason == "max_runs reached"
+def test_of_many_removed_tasks_only_the_newest_are_remembered(store: Store) -> None:
+    for number in range(150):
+        store.register(f"task {number}", disabled=False)
+        store.abandon(f"task {number}")
+    store.register("task 149", disabled=False)
+    assert len(store.names()) == 101
+    assert "task 149" in store.names()
+    assert "sample" in store.names()
 
 
 def test_a_set_back_mark_begins_a_new_epoch_and_the_old_rows_stay(store: Store) -> None:
