@@ -88,17 +88,19 @@ class ThreadPool:
             self.queue.put((work, run))
 
     def _grow(self) -> None:
-        unfinished = self._submitted - sum(worker.done for worker in self._workers)
-        if unfinished > len(self._workers):
+        if self._unfinished() > len(self._workers):
             worker = _Worker(self, len(self._workers) + 1)
             worker.start()
             self._workers.append(worker)
+
+    def _unfinished(self) -> int:
+        return self._submitted - sum(worker.done for worker in self._workers)
 
     def running(self) -> list[Run]:
         return [run for worker in self._workers if (run := worker.current) is not None]
 
     def waiting(self) -> int:
-        return self.queue.qsize()
+        return max(0, self._unfinished() - len(self.running()))
 
     def close(self, timeout: float) -> None:
         with self._changing:

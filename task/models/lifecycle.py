@@ -117,7 +117,7 @@ class Lifecycle:
             try:
                 self._drain(timeout)
             finally:  # Ctrl-C while it waits
-                self._ended_at = min(now, self._scheduler.looked_at)
+                self._ended_at = min(now, self._scheduler.looked_at or self._ended_at or now)
                 self._close("the manager is stopped; call run()")
 
     def _close(self, reason: str) -> None:
@@ -157,7 +157,7 @@ class Lifecycle:
     def owed_until(self) -> datetime:
         """Up to when slots are owed an outcome: now, or what was looked at before it stopped and since."""
         now, ended = self._clock.now(), self._ended_at
-        if ended is None or (self.state == "running" and self._scheduler.looked_at > ended):
+        if ended is None or (self.state == "running" and self._scheduler.looked_at is not None):
             return now
         return min(ended, now)
 

@@ -214,7 +214,7 @@ class Pipeline:
         executors = self.executors
         if executor is None or executors is None:
             return  # stopped meanwhile
-        if executor is executors.serial and not self._watching and executor.running():
+        if executor is executors.serial and not self._watching and (executor.waiting() or executor.running()):
             self._watch_serial()
         executor.submit(work, run)
 

@@ -54,8 +54,9 @@ class Scheduler(schedule.Scheduler):
         self._jobs: dict[int, tuple[schedule.Job, Entry]] = {}
         self._heap: Heap[Entry | Timer] = Heap()
         self._watch = ClockWatch(clock)
-        #: The wall time up to which the loop has taken everything that was due.
-        self.looked_at = self._now = clock.now()
+        #: The wall time up to which the loop has taken what was due; None until its first pass since the start.
+        self.looked_at: Moment | None = None
+        self._now = clock.now()
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -266,6 +267,7 @@ class Scheduler(schedule.Scheduler):
         with self._lock:
             if self.is_running():
                 raise ManagerStateError("This scheduler's loop runs already.")
+            self.looked_at = None
             loop = self._loop = Loop(self.clock, self._lock, self._make_pass, self._heap.first)
         loop.start(name)
 

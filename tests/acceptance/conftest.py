@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import queue
@@ -84,20 +85,16 @@ class Program:
 
     def kill(self) -> None:
         """End it, and every process that it started."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         self._reader.join(5)
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(["-- stdout:", *self.lines, "-- stderr:", self.stderr])
 
 

@@ -60,6 +60,7 @@ HEAD = """
         seen["afterwards"] = bool(manager.health)
         run = double.trigger(number=4)
         run.wait(1.5)
+        assert run.id
         seen["triggered"] = str(run.state)
         signal.alarm(20)
         while fired.acquire(blocking=False):
@@ -114,13 +115,16 @@ def assert_child_started_afresh(seen: dict[str, object]) -> None:
 
 
 def test_a_forked_child_is_told_so_and_can_start_its_own_loop(program):
-    child = program(HEAD + """
+    child = program(
+        HEAD
+        + """
     manager.run()
     await_slots(2)
     forked(look_around)
     parent_goes_on()
     manager.stop()
-    """)
+    """
+    )
     assert child.expect("status") == "0", child
     seen = json.loads(child.expect("seen"))
     assert_child_was_told(seen)
@@ -134,13 +138,16 @@ def test_a_forked_child_is_told_so_and_can_start_its_own_loop(program):
     [
         "manager.scheduler._lock",
         "manager.store._lock",
-        "manager._lifecycle",
+        "manager._lifecycle.lock",
+        "manager._registry.lock",
         "runs._lazy",
-        "manager._pipeline.executors.threads._growing",
+        "manager._pipeline.executors.threads._changing",
     ],
 )
 def test_a_lock_that_another_thread_holds_does_not_block_the_child(program, lock):
-    child = program(HEAD + f"""
+    child = program(
+        HEAD
+        + f"""
     from task import runs
     manager.run()
     await_slots(2)
@@ -159,7 +166,8 @@ def test_a_lock_that_another_thread_holds_does_not_block_the_child(program, lock
     holder.join()
     parent_goes_on()
     manager.stop()
-    """)
+    """
+    )
     assert child.expect("status") == "0", child
     seen = json.loads(child.expect("seen"))
     assert_child_was_told(seen)
@@ -172,7 +180,9 @@ def test_a_lock_that_another_thread_holds_does_not_block_the_child(program, lock
     "fork" not in multiprocessing.get_all_start_methods(), reason="multiprocessing cannot fork on this system"
 )
 def test_a_multiprocessing_child_is_told_so_too(program):
-    child = program(HEAD + """
+    child = program(
+        HEAD
+        + """
     if __name__ == "__main__":
         manager.run()
         await_slots(2)
@@ -186,7 +196,8 @@ def test_a_multiprocessing_child_is_told_so_too(program):
         print("seen", json.dumps(seen), flush=True)
         parent_goes_on()
         manager.stop()
-    """)
+    """
+    )
     assert child.expect("status") == "0", child
     seen = json.loads(child.expect("seen"))
     assert_child_was_told(seen)
@@ -238,7 +249,9 @@ def test_plain_jobs_and_the_helpers_survive_a_fork(program):
 
 
 def test_a_manager_that_was_stopped_before_the_fork_is_not_forked(program):
-    child = program(HEAD + """
+    child = program(
+        HEAD
+        + """
     manager.run()
     await_slots(1)
     manager.stop()
@@ -249,14 +262,17 @@ def test_a_manager_that_was_stopped_before_the_fork_is_not_forked(program):
         return {"state": manager.health.state, "causes": list(manager.health.causes), "added": added.name}
 
     forked(see)
-    """)
+    """
+    )
     assert child.expect("status") == "0", child
     seen = json.loads(child.expect("seen"))
     assert seen == {"state": "stopped", "causes": ["the loop is not running"], "added": "added in the child"}
 
 
 def test_200_forks_under_lock_churn_have_no_deadlock(program):
-    child = program(HEAD + """
+    child = program(
+        HEAD
+        + """
     import collections, itertools
     numbers = itertools.count()
     ended = threading.Event()
@@ -308,7 +324,8 @@ def test_200_forks_under_lock_churn_have_no_deadlock(program):
     print("outcomes", json.dumps([[*outcome, count] for outcome, count in outcomes.items()]), flush=True)
     parent_goes_on()
     manager.stop()
-    """)
+    """
+    )
     outcomes = json.loads(child.expect("outcomes", timeout=120))
     good = json.dumps(["forked", "ForkedError", 42, True, True, "succeeded"])
     assert outcomes == [[0, good, 200]], child

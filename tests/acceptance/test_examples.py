@@ -1,0 +1,307 @@
+"""Each program in ``examples/`` does what it says: scripts as processes, the rest on the virtual clock."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from task import TaskManager
+from task.testing import VirtualClock
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def load(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{Path(path).stem}", EXAMPLES / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def start(*command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", *command],
+        cwd=ROOT,
+        env=environment,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str, seconds: float = 20) -> str:
+    """What it prints up to *text*; fails when that does not come in time."""
+    assert process.stdout is not None
+    deadline, seen = time.monotonic() + seconds, b""
+    while text.encode() not in seen:
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        chunk = os.read(process.stdout.fileno(), 4096) if ready else b""
+        assert chunk, f"{text!r} did not come; seen: {seen!r}"
+        seen += chunk
+    return seen.decode()
+
+
+def end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    try:
+        return process.communicate(timeout=20)
+    finally:
+        process.kill()
+
+
+# The quick start.
+
+
+def test_the_quick_start_ends_by_itself_where_there_is_no_terminal() -> None:
+    process = start("examples/quickstart.py")
+    output, errors = end(process)
+
+    assert (process.returncode, errors) == (0, "")
+    assert output.startswith("syncing...\ndone\nsyncing...\ndone\nsyncing...\ndone\n")
+    assert '"runs": 3' in output
+    assert '"cadence": "Every 1 second"' in output
+
+
+def test_the_quick_start_ends_when_its_standard_input_is_closed() -> None:
+    shell = ("import os, runpy; os.close(0); import sys; sys.stdin = None; "
+             "runpy.run_path('examples/quickstart.py', run_name='__main__')")  # fmt: skip
+    process = start("-c", shell)
+    output, errors = end(process)
+
+    assert (process.returncode, errors) == (0, "")
+    assert "syncing...\ndone\n" in output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_enter_ends_the_quick_start() -> None:
+    import pty
+
+    keyboard, terminal = pty.openpty()
+    process = start("examples/quickstart.py", stdin=terminal)
+    begun = time.monotonic()
+    first = read_until(process, "done\n")
+    seconds = time.monotonic() - begun
+    os.write(keyboard, b"\n")
+    rest, errors = end(process)
+    os.close(keyboard)
+    os.close(terminal)
+
+    assert first.startswith("Press Enter to stop\nsyncing...\n")
+    assert seconds < 10  # 1.2 s where nothing else runs
+    assert (process.returncode, errors) == (0, "")
+    assert "What manager.tasks_detail says about 'sample':" in rest
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_control_c_ends_the_quick_start() -> None:
+    process = start("examples/quickstart.py")
+    read_until(process, "done\n")
+    process.send_signal(signal.SIGINT)
+    rest, errors = end(process)
+
+    assert (process.returncode, errors) == (0, "")
+    assert "What manager.tasks_detail says about 'sample':" in rest
+
+
+# The backup.
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT)")
+        connection.execute("INSERT INTO orders (what) VALUES ('tea')")
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def backups(database: Path, clock: VirtualClock) -> Iterator[tuple[TaskManager, Path]]:
+    folder = database.parent / "backups"
+    manager = load("backup.py").make_manager(database, folder, 3, clock)
+    with manager:
+        yield manager, folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def orders(path: Path) -> list[Any]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("SELECT what FROM orders").fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_backup_is_made_at_the_start_and_every_minute(backups: tuple[TaskManager, Path], clock: VirtualClock) -> None:
+    _, folder = backups
+    clock.advance(minutes=2)
+
+    assert names(folder) == ["app-20260504T120000Z.db", "app-20260504T120100Z.db", "app-20260504T120200Z.db"]
+    assert [orders(path) for path in folder.iterdir()] == [[("tea",)]] * 3
+
+
+def test_old_backups_are_removed_and_strangers_are_kept(backups: tuple[TaskManager, Path], clock: VirtualClock) -> None:
+    _, folder = backups
+    (folder / "app-20260101T000000Z-mine.db").touch()
+    clock.advance(hours=1)
+
+    assert names(folder) == [
+        "app-20260101T000000Z-mine.db",
+        "app-20260504T125800Z.db",
+        "app-20260504T125900Z.db",
+        "app-20260504T130000Z.db",
+    ]
+
+
+def test_a_backup_is_made_while_others_write(
+    backups: tuple[TaskManager, Path], clock: VirtualClock, database: Path
+) -> None:
+    _, folder = backups
+    writer = sqlite3.connect(database, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("INSERT INTO orders (what) VALUES ('coffee')")
+    clock.advance(minutes=1)
+    writer.execute("COMMIT")
+    clock.advance(minutes=1)
+    writer.close()
+
+    assert orders(folder / "app-20260504T120100Z.db") == [("tea",)]
+    assert orders(folder / "app-20260504T120200Z.db") == [("tea",), ("coffee",)]
+
+
+@pytest.mark.parametrize("fault", ["removed", "damaged"])
+def test_a_failed_backup_is_told_and_leaves_the_good_ones(
+    fault: str,
+    backups: tuple[TaskManager, Path],
+    clock: VirtualClock,
+    database: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manager, folder = backups
+    good = database.read_bytes()
+    database.unlink()
+    if fault == "damaged":
+        database.write_bytes(b"not a database" * 100)
+    clock.advance(minutes=1)
+    told = capsys.readouterr().err
+    database.write_bytes(good)
+    clock.advance(minutes=1)
+
+    assert told.startswith("BACKUP FAILED at 12:01:00 UTC: ")
+    assert names(folder) == ["app-20260504T120000Z.db", "app-20260504T120200Z.db"]
+    assert [run.state for run in manager.runs()] == ["succeeded", "failed", "succeeded"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_the_backup_script_runs_until_it_is_told_to_stop(database: Path) -> None:
+    folder = database.parent / "copies"
+    process = start("examples/backup.py", str(database), str(folder), "--keep", "2")
+    read_until(process, "backup written")
+    process.send_signal(signal.SIGTERM)
+    _, errors = end(process)
+
+    assert (process.returncode, errors) == (0, "")
+    assert [orders(path) for path in folder.iterdir()] == [[("tea",)]]
+
+
+# The Flask application.
+
+
+@pytest.fixture
+def create_app(monkeypatch: pytest.MonkeyPatch) -> Any:
+    pytest.importorskip("flask")
+    monkeypatch.setenv("TASKS_TOKEN", "secret")
+    return load("flask_app/app.py").create_app
+
+
+WHO = {"Authorization": "Bearer secret"}
+
+
+def test_the_flask_application_shows_what_its_task_computed(create_app: Any, clock: VirtualClock) -> None:
+    client = create_app(clock).test_client()
+    clock.advance(seconds=30)
+
+    assert client.get("/").json == {"refreshed": 3, "at": "2026-05-04T12:00:30+00:00"}
+
+
+def test_health_is_the_managers_and_carries_tasks_detail(create_app: Any, clock: VirtualClock) -> None:
+    app = create_app(clock)
+    clock.advance(seconds=10)
+    well = app.test_client().get("/health")
+    app.extensions["tasks"].stop()
+    stopped = app.test_client().get("/health")
+
+    assert well.status_code == 200
+    (detail,) = well.json["tasks"]
+    assert (detail["name"], detail["tags"], detail["counts"]["runs"]) == ("refresh_figures", ["cache"], 1)
+    assert detail["next_run"] is not None
+    assert (stopped.status_code, stopped.json["health"]["causes"]) == (503, ["the loop is not running"])
+
+
+def test_the_routes_disable_and_enable_the_task(create_app: Any, clock: VirtualClock) -> None:
+    client = create_app(clock).test_client()
+
+    off = client.post("/tasks/refresh_figures/disable?note=maintenance", headers=WHO)
+    clock.advance(seconds=20)
+    (detail,) = client.get("/health").json["tasks"]
+    on = client.post("/tasks/refresh_figures/enable", headers=WHO)
+    clock.advance(seconds=20)
+
+    assert off.json == {"name": "refresh_figures", "enabled": False}
+    assert (detail["enabled"], detail["switch"]["note"]) == (False, "maintenance")
+    assert detail["counts"]["skips"] == {"disabled": 2}
+    assert on.json == {"name": "refresh_figures", "enabled": True}
+    assert client.get("/").json["refreshed"] == 2
+
+
+def test_a_switch_needs_the_token_and_a_task(create_app: Any, clock: VirtualClock) -> None:
+    app = create_app(clock)
+    client = app.test_client()
+
+    assert client.post("/tasks/refresh_figures/disable").status_code == 403
+    assert client.post("/tasks/refresh_figure/disable", headers=WHO).status_code == 404
+    app.config["TASKS_TOKEN"] = ""
+    assert client.post("/tasks/refresh_figures/disable", headers={"Authorization": "Bearer "}).status_code == 403
+    assert app.extensions["tasks"]["refresh_figures"].is_enable
+
+
+def test_two_applications_in_one_process_stay_apart(create_app: Any, clock: VirtualClock) -> None:
+    one, two = create_app(clock), create_app(clock)
+    one.test_client().post("/tasks/refresh_figures/disable", headers=WHO)
+    clock.advance(seconds=30)
+
+    assert one.test_client().get("/").json["refreshed"] == 0
+    assert two.test_client().get("/").json["refreshed"] == 3
+    assert one.extensions["tasks"] is not two.extensions["tasks"]
+
+
+def test_debug_mode_starts_the_manager_only_in_the_process_that_serves(
+    create_app: Any, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    watching = create_app(clock)
+    monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
+    serving = create_app(clock)
+
+    assert watching.extensions["tasks"].health.state == "stopped"
+    assert serving.extensions["tasks"].health.state == "running"

@@ -1,0 +1,224 @@
+"""The machine's wall clock is really set back and forward, while the monotonic clock goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+
+#: Adds what stands in a file to the wall clock of the process, and to nothing else.
+SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile long long *offset; /* seconds */
+static int (*real)(clockid_t, struct timespec *);
+
+__attribute__((constructor)) static void prepare(void) {
+    real = dlsym(RTLD_NEXT, "clock_gettime");
+    int file = open(getenv("WALL_CLOCK_OFFSET"), O_RDONLY);
+    offset = mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+}
+
+static long long shift(void) { return offset && offset != MAP_FAILED ? *offset : 0; }
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += shift();
+    return result;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec precise;
+    int result = clock_gettime(CLOCK_REALTIME, &precise);
+    now->tv_sec = precise.tv_sec;
+    now->tv_usec = precise.tv_nsec / 1000;
+    return result;
+}
+
+time_t time(time_t *now) {
+    struct timespec precise;
+    clock_gettime(CLOCK_REALTIME, &precise);
+    if (now) *now = precise.tv_sec;
+    return precise.tv_sec;
+}
+"""
+
+PROGRAM = """
+    import datetime, json, logging, sys, threading, time
+    from task import TaskManager, clock_stepped, every
+    from task.schedules import cron
+
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="log %(message)s")
+    said = threading.Lock()
+
+    def say(kind, **values):
+        with said:
+            print(kind, json.dumps(values), flush=True)
+
+    manager = TaskManager([])
+    stepped = []
+    clock_stepped.connect(lambda sender, seconds: stepped.append(seconds), weak=False)
+    count = 0
+
+    @manager.task(every(0.2).seconds)
+    def interval():
+        global count
+        count += 1
+        say("interval", count=count, at=time.monotonic())
+
+    soon = datetime.datetime.now() + datetime.timedelta(seconds=int(sys.argv[1]))
+
+    @manager.task(every().day.at(soon.strftime("%H:%M:%S")))
+    def daily():
+        say("daily", at=time.monotonic())
+
+    with manager:
+        say("begun", at=time.monotonic())
+        for line in sys.stdin:
+            if line.strip() == "report":
+                slots = [run.slot.timestamp() for run in reversed(manager.runs("interval"))]
+                say(
+                    "report",
+                    interval=slots,
+                    daily=[str(run.state) for run in manager.runs("daily")],
+                    next=manager["daily"].schedules[0].next_run.timestamp() - time.time(),
+                    audit=[str(finding) for finding in manager.audit()],
+                    stepped=stepped,
+                    wall=time.time(),
+                )
+            else:
+                break
+"""
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if not sys.platform.startswith("linux") or compiler is None:
+        pytest.skip("shifting the wall clock of a process needs Linux and a C compiler")
+    folder = tmp_path_factory.mktemp("shim")
+    (folder / "shim.c").write_text(SHIM)
+    library = folder / "shim.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, folder / "shim.c", "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture
+def start(program, shim, tmp_path):
+    """Start the program, with its daily slot so many seconds ahead; it, and the shifter of its wall clock."""
+    file = tmp_path / "offset"
+    file.write_bytes(struct.pack("q", 0))
+
+    def shift(seconds: int) -> None:
+        with file.open("r+b") as stream:
+            stream.write(struct.pack("q", seconds))
+
+    def start(daily: int):
+        child = program(PROGRAM, str(daily), LD_PRELOAD=str(shim), WALL_CLOCK_OFFSET=str(file))
+        child.expect("begun")
+        return child, shift
+
+    return start
+
+
+def intervals(child, count: int) -> list[float]:
+    """The monotonic times of the next *count* runs of the interval."""
+    return [json.loads(child.expect("interval"))["at"] for _ in range(count)]
+
+
+def report(child) -> dict:
+    child.send("report")
+    return json.loads(child.expect("report"))
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_intervals_go_on_and_no_slot_is_repeated(start, hours):
+    child, shift = start(daily=60)
+    before = intervals(child, 5)
+
+    shift(hours * 3600)
+    child.expect("log The wall clock jumped by")
+    after = intervals(child, 10)
+
+    seen = report(child)
+    # Not silent for longer than a slow machine explains, and no burst: 10 slots take 1.8 seconds.
+    assert after[0] - before[-1] < 3
+    assert 1.5 < after[-1] - after[0] < 6
+    assert len(seen["stepped"]) == 1
+    assert abs(seen["stepped"][0] - hours * 3600) < 2
+    assert seen["interval"] == sorted(set(seen["interval"]))
+    assert seen["audit"] == []
+    child.send("end")
+    assert child.end() == 0, child
+    if hours < 0:
+        # Elapsed time goes on: the moments never go back, they stay ahead of the wall clock.
+        assert seen["interval"][-1] > seen["wall"] + 3000
+        assert "daily" not in "".join(line[:5] for line in child.lines)
+        assert 3600 < seen["next"] < 3661
+    else:
+        assert any(line.startswith("daily") for line in child.lines)
+        assert seen["daily"] == ["succeeded"]
+
+
+def test_there_and_back_fires_a_daily_slot_once(start):
+    child, shift = start(daily=2)
+    child.expect("daily")
+    intervals(child, 1)
+
+    shift(-3600)
+    child.expect("log The wall clock jumped by -36")
+    intervals(child, 3)
+    shift(0)
+    child.expect("log The wall clock jumped by +36")
+    intervals(child, 3)
+
+    seen = report(child)
+    assert seen["daily"] == ["succeeded"]
+    assert seen["next"] > 80_000
+    assert seen["interval"] == sorted(set(seen["interval"]))
+    assert seen["audit"] == []
+    assert [round(seconds, -2) for seconds in seen["stepped"]] == [-3600, 3600]
+    child.send("end")
+    assert child.end() == 0, child
+
+
+def test_a_step_while_nothing_is_due_is_seen_within_the_wait_cap(program, shim, tmp_path):
+    file = tmp_path / "offset"
+    file.write_bytes(struct.pack("q", 0))
+    child = program(
+        """
+    import datetime, logging, sys, threading
+    from task import TaskManager, every
+    from task.scheduler import loop
+    LONGEST = loop.LONGEST_WAIT
+    loop.LONGEST_WAIT = 0.5
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="log %(message)s")
+    manager = TaskManager([])
+    soon = datetime.datetime.now() + datetime.timedelta(minutes=30)
+    manager.add(lambda: print("fired", flush=True), every().day.at(soon.strftime("%H:%M:%S")), name="daily")
+    with manager:
+        print("begun", LONGEST, flush=True)
+        sys.stdin.readline()
+    """,
+        LD_PRELOAD=str(shim),
+        WALL_CLOCK_OFFSET=str(file),
+    )
+    assert child.expect("begun") == "30.0"
+    file.write_bytes(struct.pack("q", 3600))
+    child.expect("log The wall clock jumped by +3600", timeout=10)
+    child.expect("fired", timeout=10)
+    child.send("end")
+    assert child.end() == 0, child
