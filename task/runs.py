@@ -56,16 +56,18 @@ class RunState(enum.StrEnum):
     #: The slot passed while nothing could run it; the reason says why.
     MISSED = "missed"
 
-    @property
-    def final(self) -> bool:
-        """Whether no other state can follow."""
-        return self not in _NEXT
+    #: The states that can follow; none: it is final.
+    following: tuple[RunState, ...]
+    final: bool
 
 
-_NEXT: dict[RunState, frozenset[RunState]] = {
-    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.LOST}),
-    RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.LOST}),
-}
+_ENDS = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.LOST)
+for _state in RunState:  # plain attributes: a property and a dictionary would cost a microsecond a run
+    _state.following = ()
+RunState.QUEUED.following = (RunState.RUNNING, RunState.CANCELLED, RunState.LOST)
+RunState.RUNNING.following = _ENDS
+for _state in RunState:
+    _state.final = not _state.following
 
 _lazy = threading.Lock()
 
@@ -216,7 +218,7 @@ class Run:
 
     def to(self, state: RunState) -> None:
         """Move to *state*. Raises `TransitionError` where the diagram above has no arrow: a bug of ours."""
-        if state not in _NEXT.get(self.state, ()):
+        if state not in self.state.following:
             raise TransitionError(f"Run {self.id} of task {self.task!r} cannot go from {self.state} to {state}.")
         self.state = state
 

@@ -110,7 +110,7 @@ class VirtualClock:
     def _pass_time(self, microseconds: int) -> None:
         end = self._monotonic + max(0, microseconds)
         while True:
-            wait = self._make_passes()
+            wait = self._make_passes(end)
             left = end - self._monotonic
             if left <= 0:
                 return
@@ -118,11 +118,15 @@ class VirtualClock:
             self._monotonic += passed
             self._wall += passed * _MICROSECOND
 
-    def _make_passes(self) -> float:
-        """One pass of every scheduler; the seconds until the first of them wants the next."""
+    def _make_passes(self, end: int) -> float:
+        """Passes of every scheduler, until nothing is due; the seconds until the first of them wants the next.
+
+        Bodies that let time pass may make more due than they do: no passes are made beyond *end* for them.
+        """
         while True:
             wait = min((handle.driven.run_due() for handle in list(self._handles)), default=math.inf)
-            if wait > 0 and not any(handle.driven.woken for handle in self._handles):
+            settled = wait > 0 and not any(handle.driven.woken for handle in self._handles)
+            if settled or self._monotonic > end:
                 return wait
 
 

@@ -55,9 +55,9 @@ class Registry:
 
     def find(self, name: str) -> AnyTask:
         """The task called *name*. Raises `UnknownTaskError` with the nearest names."""
-        tasks = dict(self.tasks)
-        found = tasks.get(name)
+        found = self.tasks.get(name)
         if found is None:
+            tasks = list(self.tasks)
             hint = did_you_mean(name, tasks, f"There are: {sorted(tasks)[:10]}.")
             raise UnknownTaskError(f"There is no task {shorten(name)}. {hint}")
         return found
@@ -73,9 +73,8 @@ class Registry:
                 self._scheduler.remove(binding.entry)
                 if not self._shared(found):
                     binding.retire()
-            for run in self._pipeline.active():
-                if run.task == name:
-                    store.cancel(run, now, "the task was removed")
+            for run in self._pipeline.active(name):
+                store.cancel(run, now, "the task was removed")
             store.abandon(name)
             del self.tasks[name]
             self._removed.add(found.spec)

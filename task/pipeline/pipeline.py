@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextvars
 import datetime
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from task.clock import Clock
@@ -35,6 +35,10 @@ Moment = datetime.datetime
 SERIAL_PATIENCE = 1.0
 
 _LIMITS = Limits()
+
+# Looking a member up on its class costs as much as a small function, and these are wanted for every run.
+QUEUED, SKIPPED = RunState.QUEUED, RunState.SKIPPED
+SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 
 
 class Pipeline:
@@ -88,8 +92,8 @@ class Pipeline:
         run = Run(spec.name, trigger, now, slot=due.slot, parameters=spec.parameters, jobs=due.jobs)
         if entry is not None and entry.held:
             entry.holder = run
-        if not self.store.claim(run, _LIMITS, due.missed) or run.state is not RunState.QUEUED:
-            if run.state is RunState.SKIPPED:
+        if not self.store.claim(run, _LIMITS, due.missed) or run.state is not QUEUED:
+            if run.state is SKIPPED:
                 logger.info("Task %r skipped its slot of %s: %s", spec.name, due.slot, run.reason)
             self._release(binding, run, now)
             return
@@ -133,7 +137,7 @@ class Pipeline:
         if binding.executor is None:
             raise ManagerStateError(f"Task {binding.name!r} has no manager: add it to a TaskManager and call run().")
         run = Run(binding.name, trigger, self.clock.now(), parameters={**binding.spec.parameters, **parameters})
-        if self.store.claim(run, _LIMITS) and run.state is RunState.QUEUED:
+        if self.store.claim(run, _LIMITS) and run.state is QUEUED:
             self._hand_over(binding, run)
         else:
             logger.info("Task %r was not run (%s): %s", binding.name, trigger, run.reason)
@@ -182,17 +186,17 @@ class Pipeline:
         now = self.clock.now()
         run = Run(binding.name, "call", now)
         run.outer, run.holder = peek_current_run(), binding
-        if not self.store.claim(run, _LIMITS) or run.state is not RunState.QUEUED:
+        if not self.store.claim(run, _LIMITS) or run.state is not QUEUED:
             logger.info("A call of task %r was skipped: %s", binding.name, run.reason)
             return None
         self.store.start(run, now)
         return run
 
-    def active(self) -> list[Run]:
-        """The runs that were handed to this manager's executors and have not ended."""
+    def active(self, name: str | None = None) -> list[Run]:
+        """The runs (of one task) that were handed to this manager's executors and have not ended."""
         return [
             run
-            for run in self.store.active()
+            for run in self.store.active(name)
             if run.trigger != "call" and isinstance(run.holder, Binding) and run.holder.pipeline is self
         ]
 
@@ -315,21 +319,23 @@ class Pipeline:
 
     def _record(
         self, binding: Binding, run: Run, result: Any, failure: BaseException | None
-    ) -> list[Callable[..., object]]:
+    ) -> Sequence[Callable[..., object]]:
         """Write the outcome; the callbacks that it calls for."""
         spec = binding.spec
-        state = RunState.SUCCEEDED
+        state = SUCCEEDED
         if failure is not None:
-            state = RunState.CANCELLED if is_cancellation(failure, run) else RunState.FAILED
+            state = CANCELLED if is_cancellation(failure, run) else FAILED
             run.error, run.traceback = describe(failure)
         if not self.store.finish(run, state, self.clock.now()):
             logger.warning("Task %r ended (%s) after its run was recorded as %s", spec.name, state, run.state)
-            return []
-        if state is RunState.FAILED:
+            return ()
+        if state is FAILED:
             logger.error("Task %r failed: %s\n%s", spec.name, run.error, run.traceback)
-        if (result is CancelJob or isinstance(result, CancelJob)) and run.jobs:
+        if result is not None and run.jobs and (result is CancelJob or isinstance(result, CancelJob)):
             self._end_schedules(binding, run, run.jobs)
-        wanted = {RunState.SUCCEEDED: spec.on_success, RunState.FAILED: spec.on_failed}.get(state)
+        wanted = spec.on_success if state is SUCCEEDED else spec.on_failed if state is FAILED else None
+        if wanted is None and spec.on_complete is None:
+            return ()
         return [callback for callback in (wanted, spec.on_complete) if callback is not None]
 
     def _tell(self, binding: Binding, run: Run, callback: Callable[..., object]) -> object:

@@ -114,7 +114,7 @@ class JobList(MutableSequence[schedule.Job]):
         return self._scheduler.all_jobs()
 
     def __len__(self) -> int:
-        return len(self._list())
+        return self._scheduler.count()
 
     def __iter__(self) -> Iterator[schedule.Job]:
         return iter(self._list())
@@ -143,6 +143,9 @@ class JobList(MutableSequence[schedule.Job]):
 
     def insert(self, index: int, value: schedule.Job) -> None:
         self._scheduler.add(value)
+
+    def append(self, value: schedule.Job) -> None:
+        self._scheduler.add(value)  # the mixin's own would ask for the length first
 
     def remove(self, value: schedule.Job) -> None:
         if not self._scheduler.drop(value):

@@ -168,6 +168,10 @@ class Scheduler(schedule.Scheduler):
         with self._lock:
             return [job for job, _ in self._jobs.values()]
 
+    def count(self) -> int:
+        """How many jobs there are."""
+        return len(self._jobs)
+
     def has(self, job: object) -> bool:
         """Whether *job* is one of them."""
         return id(job) in self._jobs

@@ -20,6 +20,10 @@ Moment = datetime.datetime
 
 _ON = Switch(True)
 
+# As in the pipeline: a look-up on the class costs as much as a small function.
+QUEUED, RUNNING, SKIPPED, MISSED = RunState.QUEUED, RunState.RUNNING, RunState.SKIPPED, RunState.MISSED
+SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
+
 #: Of so many removed tasks the history is kept.
 ABANDONED = 100
 
@@ -112,15 +116,19 @@ class MemoryStore(Store):
                 run.epoch = record.epoch
             if missed is not None:
                 self._miss(record, run.task, missed, "late: a newer slot was due", run.queued_at)
-            switch = record.switch
-            enabled = switch.enabled or (switch.until is not None and run.queued_at >= switch.until)
-            reason = refusal(enabled, self._paused, len(record.active), limits)
-            if reason is not None:
-                self._skip(record, run, reason)
-                return True
+            if record.active or self._paused or not record.switch.enabled:
+                reason = self._refusal(record, run, limits)
+                if reason is not None:
+                    self._skip(record, run, reason)
+                    return True
             record.active.append(run)
             self._append(record, run)
             return True
+
+    def _refusal(self, record: _Record, run: Run, limits: Limits) -> str | None:
+        switch = record.switch
+        enabled = switch.enabled or (switch.until is not None and run.queued_at >= switch.until)
+        return refusal(enabled, self._paused, len(record.active), limits)
 
     def _skip(self, record: _Record, run: Run, reason: str) -> None:
         run.to_skipped(reason)
@@ -129,7 +137,7 @@ class MemoryStore(Store):
         rows = record.rows
         if rows and run.trigger != "manual":
             last = rows[-1]
-            same = last.state is RunState.SKIPPED and last.reason == reason and last.epoch == run.epoch
+            same = last.state is SKIPPED and last.reason == reason and last.epoch == run.epoch
             if same and last.trigger == run.trigger:
                 last.also(run.slot or run.queued_at)
                 return
@@ -147,7 +155,7 @@ class MemoryStore(Store):
         rows.append(run)
 
     def _miss(self, record: _Record, name: str, missed: Missed, reason: str, now: Moment) -> None:
-        row = Run(name, "schedule", now, slot=missed.first, state=RunState.MISSED)
+        row = Run(name, "schedule", now, slot=missed.first, state=MISSED)
         row.missed, row.reason, row.epoch = missed, reason, record.epoch
         self._append(record, row)
 
@@ -161,9 +169,9 @@ class MemoryStore(Store):
 
     def start(self, run: Run, now: Moment) -> bool:
         with self._lock:
-            if run.state is not RunState.QUEUED:
+            if run.state is not QUEUED:
                 return False
-            run.to(RunState.RUNNING)
+            run.to(RUNNING)
             run.started_at = now
             record = self._records.get(run.task)
             if record is not None:
@@ -172,9 +180,9 @@ class MemoryStore(Store):
 
     def cancel(self, run: Run, now: Moment, reason: str) -> bool:
         with self._lock:
-            if run.state is not RunState.QUEUED:
+            if run.state is not QUEUED:
                 return False
-            self._finish(run, RunState.CANCELLED, now, reason)
+            self._finish(run, CANCELLED, now, reason)
         run.ended()
         return True
 
@@ -197,9 +205,9 @@ class MemoryStore(Store):
             record.active.remove(run)
         summary = record.summary
         summary.last = run
-        if state is RunState.SUCCEEDED:
+        if state is SUCCEEDED:
             summary.consecutive_failures = 0
-        elif state is RunState.FAILED:
+        elif state is FAILED:
             summary.failures += 1
             summary.consecutive_failures += 1
 

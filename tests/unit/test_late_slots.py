@@ -255,3 +255,14 @@ def test_all_late_slots_of_every_kind_of_body_are_run_and_it_goes_on(
         clock.advance(minutes=5, seconds=1)
         states = [str(run.state) for run in manager.runs("sample", limit=200)]
     assert states == ["succeeded"] * 105 + ["missed"]
+
+
+def test_a_task_that_can_never_catch_up_does_not_hold_the_virtual_clock(
+    manager: TaskManager, clock: VirtualClock
+) -> None:
+    manager.add(lambda: clock.sleep(25), [every(10).seconds, every(7).seconds], name="sample", misfire="all")
+    with manager:
+        clock.suspend(hours=1)
+        clock.advance(seconds=0)
+        clock.advance(minutes=5)
+        assert len(manager.runs("sample", state="succeeded")) >= 12
