@@ -17,6 +17,7 @@ from task.executors import Executor, Executors, Work
 from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import describe, is_cancellation, refuse_unfinished
+from task.pipeline.patience import SerialPatience
 from task.runs import Run, RunState, Trigger, peek_current_run, set_current_run
 from task.schedules import CancelJob, Due, started
 from task.spec import accepts_run
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 Moment = datetime.datetime
-
-#: A serial body that runs for longer, while others wait for it, is reported. Seconds.
-SERIAL_PATIENCE = 1.0
 
 _LIMITS = Limits()
 
@@ -59,12 +57,13 @@ class Pipeline:
         self.closed: str | None = None
         #: The error for it: a forked child's differs.
         self.refusal: type[ManagerStateError] = ManagerStateError
-        self._watching = False
-        self._reported: set[str] = set()
+        self._patience = None if scheduler is None else SerialPatience(clock, scheduler)
 
     def open(self, executors: Executors) -> None:
         """Admit runs from now on."""
-        self.executors, self.closed, self._watching = executors, None, False
+        self.executors, self.closed = executors, None
+        if self._patience is not None:
+            self._patience.begin()
 
     def place(self, binding: Binding, executors: Executors) -> None:
         """Give the task its place among the manager's executors."""
@@ -218,33 +217,9 @@ class Pipeline:
         executors = self.executors
         if executor is None or executors is None:
             return  # stopped meanwhile
-        if executor is executors.serial and not self._watching and (executor.waiting() or executor.running()):
-            self._watch_serial()
+        if executor is executors.serial and self._patience is not None:
+            self._patience.before_submit(executor)
         executor.submit(work, run)
-
-    def _watch_serial(self) -> None:
-        """Look again in a second whether the serial worker is still held up by the same body."""
-        assert self.scheduler is not None
-        self._watching = True
-        moment = self.clock.now() + datetime.timedelta(seconds=SERIAL_PATIENCE)
-        self.scheduler.call_at(moment, self._report_serial)
-
-    def _report_serial(self) -> None:
-        self._watching = False
-        serial = None if self.executors is None else self.executors.serial
-        if serial is None or not serial.waiting():
-            return
-        for run in serial.running():
-            if run.started_at is None or (self.clock.now() - run.started_at).total_seconds() < SERIAL_PATIENCE:
-                self._watch_serial()
-            elif run.task not in self._reported:
-                self._reported.add(run.task)
-                logger.warning(
-                    "Task %r has held up the serial worker for over a second while %d other runs wait. Declare it "
-                    "with threaded=True, so that it runs on a thread of its own.",
-                    run.task,
-                    serial.waiting(),
-                )
 
     # On the executor.
 

@@ -123,7 +123,7 @@ def test_base_exceptions_are_caught_at_few_places_and_nowhere_else() -> None:
         "pipeline/outcome.py",  # the text of an exception
         "pipeline/pipeline.py",  # a dispatch
         "scheduler/loop.py",  # a pass of the loop
-        "scheduler/scheduler.py",  # a schedule's computation
+        "scheduler/core.py",  # a schedule's computation
         "schedules/slots.py",  # the computation of a user's own schedule
     }
 
