@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import schedule
@@ -107,27 +107,21 @@ def adding(subject: str, seconds: int) -> Figures:
     manager.run()
     for number in range(count):
         manager.add(_noop, every(FAR).seconds, name=f"present {number}")
-    names = [f"added {number}" for number in range(500)]
-    jobs = {name: every(FAR).seconds for name in names}
-    start = time.perf_counter()
-    for name in names:
-        manager.add(_noop, jobs[name], name=name)
-    middle = time.perf_counter()
-    for name in names:
-        manager.remove(name)
-    end = time.perf_counter()
+    names = [f"added {number}" for number in range(200)]
+    tasks = [functools.partial(manager.add, _noop, every(FAR).seconds, name=name) for name in names]
+    figures = {"task add": _median_us(tasks)}
+    figures["task cancel"] = _median_us([functools.partial(manager.remove, name) for name in names])
     manager.stop()
-    figures = {"task add": (middle - start) / 500 * 1e6, "task cancel": (end - middle) / 500 * 1e6}
     for name, scheduler in {"job": Scheduler(), "schedule": schedule.Scheduler()}.items():
         present = _add_plain(scheduler, count)
-        start = time.perf_counter()
-        added = _add_plain(scheduler, 100)
-        middle = time.perf_counter()
-        for job in [*added[:50], *present[count // 2 : count // 2 + 50]]:
-            scheduler.cancel_job(job)
-        figures[f"{name} add"] = (middle - start) / 100 * 1e6
-        figures[f"{name} cancel"] = (time.perf_counter() - middle) / 100 * 1e6
+        figures[f"{name} add"] = _median_us([functools.partial(_add_plain, scheduler, 1)] * 200)
+        middle = present[count // 2 : count // 2 + 100]
+        figures[f"{name} cancel"] = _median_us([functools.partial(scheduler.cancel_job, job) for job in middle])
     return figures
+
+
+def _median_us(calls: Sequence[Callable[[], object]]) -> float:
+    return percentile([_timed(call) for call in calls], 50) * 1e6
 
 
 def _add_plain(scheduler: schedule.Scheduler, count: int) -> list[schedule.Job]:

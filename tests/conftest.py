@@ -14,7 +14,7 @@ from task import TaskManager
 from task.models import manager as manager_module
 from task.testing import VirtualClock
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 
 
 @pytest.fixture(autouse=True)
