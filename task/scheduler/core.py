@@ -23,7 +23,7 @@ __all__ = ["Core"]
 Moment = datetime.datetime
 
 #: What one pass fires at most: after it the loop looks at the clocks, publishes a beat, and goes on.
-PASS_LIMIT = 1_000
+PASS_LIMIT = 100
 
 
 class Core:
