@@ -19,7 +19,7 @@ from task.pipeline import Binding, Pipeline
 from task.runs import Run, RunState
 from task.schedules import shorten
 from task.spec import TaskSpec, check_parameters
-from task.stores import MemoryStore, Store, Switch
+from task.stores import MemoryStore, Switch
 
 __all__ = ["TaskFunction"]
 
@@ -140,17 +140,18 @@ class TaskFunction(Generic[P, R]):
     @property
     def binding(self) -> Binding:
         """Its tie to its owner; without one, to a ledger of its own, so that its guards always hold."""
-        if self._binding is None:
-            self._bind_privately(None)
-        assert self._binding is not None
-        return self._binding
+        if self._binding is not None:
+            return self._binding
+        private: Binding | None = self.__dict__.get("_private")
+        if private is None:  # of many threads that ask at once all get the same: the guards are on it
+            private = self.__dict__.setdefault("_private", self._bound_privately())
+        assert private is not None
+        return private
 
-    def _bind_privately(self, origin: Store | None) -> None:
+    def _bound_privately(self) -> Binding:
         store = MemoryStore()
         store.register(self.name, disabled=self.spec.disabled)
-        if origin is not None:
-            store.turn(self.name, origin.switch(self.name, SystemClock().now()))
-        self._binding = Binding(self.spec, self._body(), Pipeline(store, SystemClock()))
+        return Binding(self.spec, self._body(), Pipeline(store, SystemClock()))
 
     def same_as(self, other: TaskFunction[..., Any]) -> bool:
         """Whether both are one task: one declaration, of one instance where it is a method."""
@@ -162,8 +163,8 @@ class TaskFunction(Generic[P, R]):
 
     def bind(self, owner: object, pipeline: Pipeline) -> Binding:
         """Make *owner* the owner: its ledger takes over what was known of the task."""
-        private = self._binding is not None and self._owner is None
-        origin = self._binding.pipeline.store if self._binding is not None and private else None
+        private: Binding | None = self.__dict__.pop("_private", None)
+        origin = None if private is None else private.pipeline.store
         pipeline.store.register(self.name, disabled=self.spec.disabled, origin=origin)
         self._binding = Binding(self.spec, self._body(), pipeline)
         self._owner = weakref.ref(owner)
@@ -172,9 +173,8 @@ class TaskFunction(Generic[P, R]):
     def unbind(self, owner: object) -> None:
         """End the tie to *owner*; its switch stays as it is."""
         if self.owner() is owner and self._binding is not None:
-            store = self._binding.pipeline.store
-            self._owner = None
-            self._bind_privately(store)
+            pipeline, self._binding, self._owner = self._binding.pipeline, None, None
+            self._turn(pipeline.store.switch(self.name, pipeline.clock.now()))
 
     def twin(self) -> TaskFunction[P, R]:
         """The same task for another manager than the owner."""

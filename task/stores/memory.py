@@ -24,6 +24,9 @@ _ON = Switch(True)
 QUEUED, RUNNING, SKIPPED, MISSED = RunState.QUEUED, RunState.RUNNING, RunState.SKIPPED, RunState.MISSED
 SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 
+#: So many declarations of one task are kept, beyond those in force.
+ENDED = 100
+
 #: Of so many removed tasks the history is kept.
 ABANDONED = 100
 
@@ -81,6 +84,17 @@ class MemoryStore(Store):
             record = self._records[name]
             declaration.epoch = record.epoch
             record.declarations.append(declaration)
+            if len(record.declarations) > ENDED:
+                self._forget_oldest(record)
+
+    @staticmethod
+    def _forget_oldest(record: _Record) -> None:
+        """Drop the oldest declaration that has ended: what lies before its end is not known any more."""
+        for declaration in record.declarations:
+            if declaration.until is not None:
+                record.declarations.remove(declaration)
+                record.pruned = max(declaration.until, record.pruned or declaration.until)
+                return
 
     def retire(self, name: str, job: Any, until: Moment) -> None:
         with self._lock:

@@ -569,3 +569,37 @@ def test_a_once_that_is_far_away_is_shown(manager: TaskManager) -> None:
     manager.add(lambda: None, once(moment), name="sample")
     with manager:
         assert manager.tasks_detail[0]["next_run"].startswith("9999")
+
+
+def test_threads_that_call_a_new_function_at_once_meet_one_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = threading.Barrier(2)
+
+    @task
+    def sample() -> str:
+        return "ran"
+
+    make = type(sample)._bound_privately
+
+    def together(self: Any) -> Any:
+        binding = make(self)
+        made.wait(5)  # both threads have made a ledger before either is kept
+        return binding
+
+    monkeypatch.setattr(type(sample), "_bound_privately", together)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(sample.binding)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert found[0] is found[1]
+
+
+def test_coming_and_going_leaves_a_bounded_trail(manager: TaskManager, clock: VirtualClock) -> None:
+    sample = manager.add(lambda: None, every(10).seconds, name="sample")
+    with manager:
+        for _ in range(300):
+            clock.advance(seconds=11)
+            manager.remove("sample")
+            manager.add(sample)
+        assert len(manager.store.declarations("sample")) <= 101

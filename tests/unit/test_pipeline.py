@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -304,24 +302,6 @@ def test_a_late_result_of_a_lost_run_is_discarded(
     leave.set()
     wait_for(lambda: "after its run was recorded as lost" in caplog.text)
     assert run.state == "lost"
-
-
-def test_failing_runs_keep_no_frame_alive(manager: TaskManager, clock: VirtualClock) -> None:
-    class Heavy: ...
-
-    kept: list[weakref.ref[Heavy]] = []
-
-    def body() -> None:
-        heavy = Heavy()
-        kept.append(weakref.ref(heavy))
-        raise ValueError("no")
-
-    manager.add(body, every(10).seconds, name="sample")
-    with manager:
-        clock.advance(minutes=2)
-    gc.collect()
-    assert len(kept) == 12
-    assert not any(reference() for reference in kept)
 
 
 def test_an_exception_is_described_in_bounded_text() -> None:
