@@ -5,7 +5,8 @@
     TaskError
     ├── DeclarationError (ValueError)        a task is declared with a wrong value
     │   ├── ScheduleError                    … a schedule that can never be kept
-    │   └── DuplicateTaskError               … a name that another task already has
+    │   ├── DuplicateTaskError               … a name that another task already has
+    │   └── ParameterError                   … or triggered with a parameter that does not fit
     ├── DeclarationTypeError (TypeError)     a task is declared with the wrong kind of thing
     ├── UnknownTaskError (KeyError)          no task has that name
     ├── BrokenScheduleError                  a schedule's own computation failed
@@ -14,7 +15,14 @@
     ├── NoRunError (RuntimeError)            `current_run()` outside a run
     ├── TransitionError (RuntimeError)       a run was sent to a state that it cannot reach: a bug
     ├── UnfinishedBodyError (RuntimeError)   a body returned before any of its work was done
-    └── RunCancelled                         raised in a body whose run was asked to stop
+    ├── CommandError (RuntimeError)          a shell command ended with another exit code than 0
+    ├── ProcessDiedError (RuntimeError)      the process of a body died before it could report
+    ├── TransferError (TypeError)            a body, result or exception cannot go from process to process
+    ├── MissingExtraError (ImportError)      an optional library is not installed
+    ├── NoResultError (RuntimeError)         `Run.result` of a run that has none
+    ├── RunTimedOut                          … of a run that timed out
+    ├── RunLost                              … of a run whose manager stopped or whose worker died
+    └── RunCancelled                         … of a run that was cancelled; raised in its body too
 
 Each message says what happened, names the task, and says how to mend it.
 """
@@ -25,15 +33,23 @@ from collections.abc import Iterable
 
 __all__ = [
     "BrokenScheduleError",
+    "CommandError",
     "DeclarationError",
     "DeclarationTypeError",
     "DuplicateTaskError",
     "ForkedError",
     "ManagerStateError",
+    "MissingExtraError",
+    "NoResultError",
     "NoRunError",
+    "ParameterError",
+    "ProcessDiedError",
     "RunCancelled",
+    "RunLost",
+    "RunTimedOut",
     "ScheduleError",
     "TaskError",
+    "TransferError",
     "TransitionError",
     "UnfinishedBodyError",
     "UnknownTaskError",
@@ -62,6 +78,10 @@ class ScheduleError(DeclarationError):
 
 class DuplicateTaskError(DeclarationError):
     """Raised when two different tasks of one manager have one name; the message names both places."""
+
+
+class ParameterError(DeclarationError):
+    """Raised when a run is asked for with a parameter that its body does not take, or of the wrong type."""
 
 
 class DeclarationTypeError(TaskError, TypeError):
@@ -102,8 +122,45 @@ class UnfinishedBodyError(TaskError, RuntimeError):
     """Raised when a scheduled body returned a generator or a coroutine: none of its work was done."""
 
 
+class CommandError(TaskError, RuntimeError):
+    """Raised when a shell command ended with another exit code than 0; the text has the end of its stderr."""
+
+
+class ProcessDiedError(TaskError, RuntimeError):
+    """Raised when the process that ran a body died before it could report: killed, crashed, or ``os._exit``."""
+
+
+class TransferError(TaskError, TypeError):
+    """Raised when a body, a parameter, a result or an exception cannot be carried from process to process."""
+
+
+class MissingExtraError(TaskError, ImportError):
+    """Raised when a feature needs a library that is not installed; the message says how to install it."""
+
+    @classmethod
+    def of(cls, extra: str, feature: str) -> MissingExtraError:
+        """The error for a *feature* of the extra called *extra*.
+
+        >>> MissingExtraError.of("retry", "A tenacity strategy")
+        MissingExtraError("A tenacity strategy needs the extra 'retry': pip install 'schedule-tasks[retry]'")
+        """
+        return cls(f"{feature} needs the extra {extra!r}: pip install 'schedule-tasks[{extra}]'")
+
+
+class NoResultError(TaskError, RuntimeError):
+    """Raised by `Run.result` for a run that never ran, or of which only the text of the result was kept."""
+
+
+class RunTimedOut(TaskError):  # noqa: N818 - the outcome of a run, not a fault of ours
+    """Raised by `Run.result` for a run that exceeded its ``timeout`` and had no attempt left."""
+
+
+class RunLost(TaskError):  # noqa: N818 - the outcome of a run
+    """Raised by `Run.result` for a run that is lost, and by an executor whose worker died with the body."""
+
+
 class RunCancelled(TaskError):  # noqa: N818 - control flow, not a fault, as `asyncio.CancelledError`
-    """Raised by `Run.check_cancelled` inside a body whose run was asked to stop."""
+    """Raised by `Run.check_cancelled` in a body whose run was asked to stop, and by `Run.result` afterwards."""
 
 
 def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str:
