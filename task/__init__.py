@@ -3,6 +3,7 @@
 >>> from task import TaskManager, every, task
 """
 
+from task.calendars import business_days, business_hours
 from task.decorators import task
 from task.errors import (
     BrokenScheduleError,
@@ -27,11 +28,33 @@ from task.errors import (
     UnfinishedBodyError,
     UnknownTaskError,
 )
-from task.events import clock_stepped, marks_set_back
-from task.models import Health, TaskFunction, TaskManager
-from task.runs import Run, RunState, current_run
+from task.events import (
+    clock_stepped,
+    manager_state_changed,
+    marks_set_back,
+    run_cancelled,
+    run_failed,
+    run_lost,
+    run_missed,
+    run_overrunning,
+    run_progress,
+    run_queued,
+    run_retrying,
+    run_skipped,
+    run_started,
+    run_succeeded,
+    run_timed_out,
+    task_disabled,
+    task_enabled,
+    task_overdue,
+    task_registered,
+    task_removed,
+)
+from task.models import BaseTask, Health, TaskFunction, TaskManager
+from task.runs import Attempt, LogLine, ParentResults, Run, RunState, current_run
 from task.scheduler import Scheduler
 from task.schedules import CancelJob, Job, cron, every, next_slot, once
+from task.shell import ShellCommand, ShellResult, shell
 from task.stores import MemoryStore, Store
 
 __all__ = [
@@ -40,9 +63,15 @@ __all__ = [
     "every",
     "cron",
     "once",
+    "business_days",
+    "business_hours",
     "Job",
     "CancelJob",
     "TaskFunction",
+    "BaseTask",
+    "shell",
+    "ShellCommand",
+    "ShellResult",
     # run
     "TaskManager",
     "Health",
@@ -51,12 +80,33 @@ __all__ = [
     # look
     "Run",
     "RunState",
+    "Attempt",
+    "LogLine",
+    "ParentResults",
     "current_run",
     "Store",
     "MemoryStore",
     # hear
     "clock_stepped",
+    "manager_state_changed",
     "marks_set_back",
+    "run_cancelled",
+    "run_failed",
+    "run_lost",
+    "run_missed",
+    "run_overrunning",
+    "run_progress",
+    "run_queued",
+    "run_retrying",
+    "run_skipped",
+    "run_started",
+    "run_succeeded",
+    "run_timed_out",
+    "task_disabled",
+    "task_enabled",
+    "task_overdue",
+    "task_registered",
+    "task_removed",
     # errors
     "TaskError",
     "DeclarationError",

@@ -1,14 +1,40 @@
 """The named signals, and the one thread that sends them.
 
-============================  ==============================================================
-signal                        what it carries beside the sender (the manager's scheduler)
-============================  ==============================================================
-``clock_stepped``             ``seconds``: by how much the wall clock jumped, signed
-``marks_set_back``            ``moment``: the new mark; ``names``: the tasks that it concerns
-============================  ==============================================================
+The sender of each is the `TaskManager`. What it carries beside:
 
-The signals are `blinker <https://blinker.readthedocs.io/>`_'s. A receiver is held weakly unless
-it is connected with ``weak=False``: a lambda connected without that vanishes at once.
+==========================  ====================================================================================
+signal                      carries, and when it is sent
+==========================  ====================================================================================
+``task_registered``         ``name``: a manager knows the task from now on
+``task_removed``            ``name``: it was taken out
+``task_enabled``            ``name``: its switch was turned on
+``task_disabled``           ``name``, ``note``: its switch was turned off, by a person or by ``disable_after``
+``run_queued``              ``run``: admitted; it waits for a place
+``run_started``             ``run``: an attempt begins
+``run_progress``            ``run``: its body has called ``update_progress``
+``run_retrying``            ``run``, ``seconds``: an attempt failed, the next follows in so many seconds
+``run_succeeded``           ``run``
+``run_failed``              ``run``: with ``run.error`` and ``run.traceback``
+``run_cancelled``           ``run``: before or after it started; ``run.reason`` says why
+``run_timed_out``           ``run``: no attempt is left
+``run_skipped``             ``run``: a guard refused a slot, call or trigger; ``run.reason`` says which
+``run_missed``              ``name``, ``slot``, ``reason``: slots passed, this one first, while nothing could run them
+``run_lost``                ``run``: its manager stopped, or its process died, before it ended
+``run_overrunning``         ``run``: past its time limit, and its body cannot be stopped
+``task_overdue``            ``name``, ``run``: a run has waited for a place for longer than its ``misfire_grace``
+``manager_state_changed``   ``state``: ``starting``, ``running``, ``stopping`` or ``stopped``
+``clock_stepped``           ``seconds``: by how much the wall clock jumped, signed
+``marks_set_back``          ``moment``: the new mark; ``names``: the tasks that it concerns
+==========================  ====================================================================================
+
+The signals are `blinker <https://blinker.readthedocs.io/>`_'s. They go out from one thread, in the order in
+which things happened, so that a receiver may block or raise without harm. A receiver is held weakly unless it
+is connected with ``weak=False``: a lambda connected without that vanishes at once.
+
+>>> from task import run_failed
+>>> @run_failed.connect
+... def alert(manager, run):
+...     print(run.task, run.error)
 """
 
 from __future__ import annotations
@@ -16,20 +42,61 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import blinker
 
 from task.log import logger
 
-__all__ = ["Announcer", "clock_stepped", "marks_set_back"]
+__all__ = [
+    "Announcer",
+    "clock_stepped",
+    "manager_state_changed",
+    "marks_set_back",
+    "run_cancelled",
+    "run_failed",
+    "run_lost",
+    "run_missed",
+    "run_overrunning",
+    "run_progress",
+    "run_queued",
+    "run_retrying",
+    "run_skipped",
+    "run_started",
+    "run_succeeded",
+    "run_timed_out",
+    "signals",
+    "task_disabled",
+    "task_enabled",
+    "task_overdue",
+    "task_registered",
+    "task_removed",
+]
 
+#: All of them, by name: ``signals["run-failed"]``.
 signals = blinker.Namespace()
 
-#: The wall clock jumped against the monotonic one, by a second or more.
+#: What each means and carries is in the table above.
+task_registered = signals.signal("task-registered")
+task_removed = signals.signal("task-removed")
+task_enabled = signals.signal("task-enabled")
+task_disabled = signals.signal("task-disabled")
+task_overdue = signals.signal("task-overdue")
+run_queued = signals.signal("run-queued")
+run_started = signals.signal("run-started")
+run_progress = signals.signal("run-progress")
+run_retrying = signals.signal("run-retrying")
+run_succeeded = signals.signal("run-succeeded")
+run_failed = signals.signal("run-failed")
+run_cancelled = signals.signal("run-cancelled")
+run_timed_out = signals.signal("run-timed-out")
+run_skipped = signals.signal("run-skipped")
+run_missed = signals.signal("run-missed")
+run_lost = signals.signal("run-lost")
+run_overrunning = signals.signal("run-overrunning")
+manager_state_changed = signals.signal("manager-state-changed")
 clock_stepped = signals.signal("clock-stepped")
-
-#: The marks of tasks lay more than a day ahead of the clock and were set back to now.
 marks_set_back = signals.signal("marks-set-back")
 
 
@@ -50,16 +117,19 @@ class Announcer:
 
     def announce(self, signal: blinker.Signal, sender: object, **payload: Any) -> None:
         """Send *signal* soon; at once where the clock drives everything inline."""
-        if not signal.receivers:
-            return
+        if signal.receivers:
+            self.post(lambda: _send(signal, sender, payload))
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Make a *call* soon, on the thread that sends the signals."""
         if self._inline:
-            _send(signal, sender, payload)
+            _make(call)
             return
         if self._sender is None:
             self._sender = _Sender(self.LIMIT)
             self._sender.start()
         try:
-            self._sender.queue.put_nowait((signal, sender, payload))
+            self._sender.queue.put_nowait(call)
         except queue.Full:
             self.dropped += 1
 
@@ -76,14 +146,22 @@ class Announcer:
 class _Sender(threading.Thread):
     def __init__(self, limit: int) -> None:
         super().__init__(name="task-events", daemon=True)
-        self.queue: queue.Queue[tuple[blinker.Signal, Any, dict[str, Any]] | None] = queue.Queue(limit)
+        self.queue: queue.Queue[Callable[[], None] | None] = queue.Queue(limit)
         self.closing = False
 
     def run(self) -> None:
-        while (item := self.queue.get()) is not None:
-            _send(*item)
+        while (call := self.queue.get()) is not None:
+            _make(call)
+            del call  # it holds a run
             if self.closing and self.queue.empty():
                 return
+
+
+def _make(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except BaseException:
+        logger.exception("A call on the thread of the signals failed; it goes on")
 
 
 def _send(signal: blinker.Signal, sender: object, payload: dict[str, Any]) -> None:

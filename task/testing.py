@@ -16,16 +16,17 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
+import contextvars
 import datetime
 import math
 import selectors
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from task.clock import Driven
-from task.executors import Executor, Executors, Work
+from task.executors import Backlog, Executor, Executors, Work
 from task.runs import Run
 
 __all__ = ["VirtualClock"]
@@ -83,9 +84,9 @@ class VirtualClock:
         self._handles.append(handle)
         return handle
 
-    def executors(self, max_workers: int) -> Executors:
+    def executors(self, max_workers: int, pools: Mapping[str, int] | None = None) -> Executors:
         """The executors of a manager on this clock."""
-        return _InlineExecutors(self, max_workers) if self.inline else Executors(max_workers)
+        return _InlineExecutors(self, max_workers, pools) if self.inline else Executors(max_workers, pools)
 
     def advance(self, **duration: float) -> None:
         """Let time pass: ``advance(hours=24)``, any keywords of ``timedelta``."""
@@ -130,59 +131,44 @@ class VirtualClock:
                 return wait
 
 
-class _InlineSerial:
-    """The serial worker in the caller's thread: a body that lets time pass keeps the others waiting."""
+class _InlinePool:
+    """Threads in the caller's thread: while there is a place, a body runs at once, inside one that lets time pass."""
 
-    name = "serial"
-
-    def __init__(self) -> None:
-        self._queue: collections.deque[tuple[Work, Run]] = collections.deque()
-        self._current: Run | None = None
-
-    def submit(self, work: Work, run: Run) -> None:
-        self._queue.append((work, run))
-        if self._current is not None:
-            return
-        while self._queue:
-            next_work, self._current = self._queue.popleft()
-            try:
-                next_work(self._current)
-            finally:
-                self._current = None
-
-    def running(self) -> list[Run]:
-        return [] if self._current is None else [self._current]
-
-    def waiting(self) -> int:
-        return len(self._queue)
-
-    def close(self, timeout: float) -> None:
-        self._queue.clear()
-
-
-class _InlineThreads:
-    """Threads in the caller's thread: each body runs at once, inside one that lets time pass."""
-
-    name = "threads"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self._size = size
+        self._backlog = Backlog()
         self._runs: list[Run] = []
+        self._replaced: list[Run] = []
 
-    def submit(self, work: Work, run: Run) -> None:
-        self._runs.append(run)
-        try:
-            work(run)
-        finally:
-            self._runs.remove(run)
+    def submit(self, work: Work, run: Run, priority: int = 0) -> None:
+        self._backlog.put(work, run, priority)
+        while len(self._runs) < self._size and (item := self._backlog.pop()) is not None:
+            next_work, next_run = item
+            self._runs.append(next_run)
+            try:
+                next_work(next_run)
+            finally:
+                (self._runs if next_run in self._runs else self._replaced).remove(next_run)
 
     def running(self) -> list[Run]:
-        return list(self._runs)
+        return [*self._runs, *self._replaced]
 
     def waiting(self) -> int:
-        return 0
+        return len(self._backlog)
+
+    def replace(self, run: Run) -> bool:
+        if run not in self._runs:
+            return False
+        self._runs.remove(run)
+        self._replaced.append(run)
+        return True
+
+    def stack(self, run: Run) -> str | None:
+        return None
 
     def close(self, timeout: float) -> None:
-        """Nothing to end."""
+        self._backlog.clear()
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
@@ -221,17 +207,16 @@ class _InlineEventLoop:
         self._clock = clock
         self._loop: _VirtualLoop | None = None
         self._handle: _Handle | None = None
-        self._tasks: dict[Run, asyncio.Task[Any]] = {}
+        self._tasks: dict[asyncio.Task[Any], Run] = {}
         self.woken = False
 
-    def submit(self, work: Work, run: Run) -> None:
+    def submit(self, work: Work, run: Run, priority: int = 0) -> None:
         if self._loop is None:
             self._loop = _VirtualLoop(self._clock)
             self._handle = self._clock.start(self, "virtual event loop")
-        task = self._loop.create_task(work(run))
-        self._tasks[run] = task
-        run.stopper = task.cancel
-        task.add_done_callback(lambda _: self._tasks.pop(run, None))
+        task = self._loop.create_task(work(run), context=contextvars.Context())
+        self._tasks[task] = run
+        task.add_done_callback(self._tasks.pop)
         self.run_due()
         self.woken = True
 
@@ -243,25 +228,36 @@ class _InlineEventLoop:
         return math.inf if self._loop is None else max(0.0, self._loop.turn())
 
     def running(self) -> list[Run]:
-        return list(self._tasks)
+        return list(self._tasks.values())
 
     def waiting(self) -> int:
         return 0
+
+    def replace(self, run: Run) -> bool:
+        return True
+
+    def stack(self, run: Run) -> str | None:
+        return None
 
     def close(self, timeout: float) -> None:
         loop, self._loop = self._loop, None
         if loop is not None and self._handle is not None:
             self._handle.join()
-            for task in list(self._tasks.values()):
+            for task in list(self._tasks):
                 task.cancel()
             loop.turn()
             loop.close()
 
 
 class _InlineExecutors(Executors):
-    """The three places of a manager on a virtual clock."""
+    """The places of a manager on a virtual clock."""
 
-    def __init__(self, clock: VirtualClock, max_workers: int) -> None:
-        self.serial: Executor = _InlineSerial()
-        self.threads: Executor = _InlineThreads()
-        self.event_loop: Executor = _InlineEventLoop(clock)
+    def __init__(self, clock: VirtualClock, max_workers: int, pools: Mapping[str, int] | None) -> None:
+        self._clock = clock
+        super().__init__(max_workers, pools)
+
+    def make_threads(self, name: str, size: int) -> Executor:
+        return _InlinePool(name, size)
+
+    def make_event_loop(self) -> Executor:
+        return _InlineEventLoop(self._clock)

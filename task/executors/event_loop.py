@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
+import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +28,13 @@ class EventLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._runs: dict[Run, asyncio.Task[Any]] = {}
+        self._runs: dict[asyncio.Task[Any], Run] = {}
+        self._asked: float | None = None
         self._starting = threading.Lock()
         self._closed = False
         self._closing = threading.Event()
 
-    def submit(self, work: Work, run: Run) -> None:
+    def submit(self, work: Work, run: Run, priority: int = 0) -> None:
         with self._starting:
             if self._closed:
                 return
@@ -74,21 +77,51 @@ class EventLoop:
     def _begin(self, loop: asyncio.AbstractEventLoop, work: Work, run: Run) -> None:
         coroutine: Coroutine[Any, Any, None] = work(run)
         task = loop.create_task(coroutine, name=f"task {run.task}")
-        self._runs[run] = task
-        run.stopper = lambda: loop.call_soon_threadsafe(task.cancel)
-        if run.is_cancelled():  # it was asked before there was anything to cancel
-            task.cancel()
-        task.add_done_callback(lambda _: self._end(run))
-
-    def _end(self, run: Run) -> None:
-        self._runs.pop(run, None)
-        run.stopper = None
+        self._runs[task] = run
+        task.add_done_callback(self._runs.pop)
 
     def running(self) -> list[Run]:
-        return list(self._runs)
+        return list(self._runs.values())
 
     def waiting(self) -> int:
         return 0
+
+    def replace(self, run: Run) -> bool:
+        return True
+
+    def stack(self, run: Run) -> str | None:
+        task = next((task for task, its_run in list(self._runs.items()) if its_run is run), None)
+        if task is None:
+            return None
+        return "".join("".join(traceback.format_stack(frame, limit=1)) for frame in task.get_stack(limit=20))
+
+    def lag(self, now: float) -> float:
+        """For how many seconds the loop has not answered; 0.0 when it answers.
+
+        To be asked now and then, with the monotonic time; each time the loop is asked for an answer.
+        """
+        loop, asked = self._loop, self._asked
+        if loop is None or not self._runs:
+            self._asked = None
+            return 0.0
+        if asked is not None:
+            return now - asked
+        self._asked = now
+        loop.call_soon_threadsafe(self._answer)
+        return 0.0
+
+    def _answer(self) -> None:
+        self._asked = None
+
+    def occupant(self) -> tuple[Run | None, str]:
+        """The run whose body has the loop at this moment, and where it is, as text."""
+        import asyncio
+
+        loop, thread = self._loop, self._thread
+        task = None if loop is None else asyncio.current_task(loop)
+        run = None if task is None else self._runs.get(task)
+        frame = None if thread is None or thread.ident is None else sys._current_frames().get(thread.ident)
+        return run, "" if frame is None else "".join(traceback.format_stack(frame)[-8:])
 
     def close(self, timeout: float) -> None:
         with self._starting:
@@ -102,7 +135,7 @@ class EventLoop:
         async def drain() -> None:
             import asyncio
 
-            tasks = list(self._runs.values())
+            tasks = list(self._runs)
             for task in tasks:
                 task.cancel()
             if tasks:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import queue
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,10 +16,13 @@ from task.log import logger
 if TYPE_CHECKING:
     from task.runs import Run
 
-__all__ = ["Executor", "ThreadPool", "Work"]
+__all__ = ["Backlog", "Executor", "ThreadPool", "Work"]
 
 #: What an executor is given: the pipeline's step for one run. An event loop is given one that awaits.
 Work = Callable[["Run"], Any]
+
+#: So many threads of one pool are replaced while their bodies overrun. Beyond, an overrunning body keeps its place.
+REPLACEMENTS = 16
 
 
 class Executor(Protocol):
@@ -23,8 +30,11 @@ class Executor(Protocol):
 
     name: str
 
-    def submit(self, work: Work, run: Run) -> None:
-        """Execute ``work(run)`` soon; not at all once it is closed. Never blocks, never raises for the body."""
+    def submit(self, work: Work, run: Run, priority: int = 0) -> None:
+        """Execute ``work(run)`` as soon as there is a place; not at all once it is closed.
+
+        Of what waits, the higher *priority* goes first. Never blocks, never raises for the body.
+        """
 
     def running(self) -> list[Run]:
         """The runs that occupy it now."""
@@ -32,8 +42,42 @@ class Executor(Protocol):
     def waiting(self) -> int:
         """How many runs wait for a place."""
 
+    def replace(self, run: Run) -> bool:
+        """Give the place of *run* to others: its body overruns, and cannot be stopped. False where that cannot be."""
+
+    def stack(self, run: Run) -> str | None:
+        """Where the body of *run* is at this moment, as text; None when that is not known."""
+
     def close(self, timeout: float) -> None:
         """End idle threads within *timeout* seconds; a busy one is a daemon and is left behind."""
+
+
+class Backlog:
+    """What waits for a place: the highest priority first, and of one priority the oldest. Not thread-safe."""
+
+    __slots__ = ("_items", "_order")
+
+    def __init__(self) -> None:
+        self._items: list[tuple[int, int, Work, Run]] = []
+        self._order = itertools.count()
+
+    def put(self, work: Work, run: Run, priority: int) -> None:
+        """Add one."""
+        heapq.heappush(self._items, (-priority, next(self._order), work, run))
+
+    def pop(self) -> tuple[Work, Run] | None:
+        """Take the first, if there is one."""
+        if not self._items:
+            return None
+        _, _, work, run = heapq.heappop(self._items)
+        return work, run
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._items.clear()
 
 
 class _Worker(threading.Thread):
@@ -45,10 +89,12 @@ class _Worker(threading.Thread):
         #: How many runs it has executed.
         self.done = 0
         self.current: Run | None = None
+        #: Its place was given to others: it ends with the body that it runs.
+        self.replaced = False
 
     def run(self) -> None:
-        get = self.pool.queue.get
-        while (item := get()) is not None:
+        take = self.pool.take
+        while (item := take()) is not None:
             work, self.current = item
             try:
                 work(self.current)
@@ -58,6 +104,9 @@ class _Worker(threading.Thread):
             del work, item
             self.current = None
             self.done += 1
+            if self.replaced:
+                self.pool.left(self)
+                return
 
 
 class ThreadPool:
@@ -66,13 +115,17 @@ class ThreadPool:
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
-        self.queue: queue.SimpleQueue[tuple[Work, Run] | None] = queue.SimpleQueue()
+        #: One token for each item of the backlog: a worker waits here, without holding a lock.
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._backlog = Backlog()
         self._workers: list[_Worker] = []
+        self._replaced: list[_Worker] = []
+        self._numbers = itertools.count(1)
         self._submitted = 0
         self._closed = False
         self._changing = threading.Lock()
 
-    def submit(self, work: Work, run: Run) -> None:
+    def submit(self, work: Work, run: Run, priority: int = 0) -> None:
         with self._changing:
             if self._closed:
                 return
@@ -85,11 +138,18 @@ class ThreadPool:
                     self._submitted -= 1
                     raise
                 logger.warning("No more threads can be started for %s: %s", self.name, error)
-            self.queue.put((work, run))
+            self._backlog.put(work, run, priority)
+        self._tokens.put(None)
+
+    def take(self) -> tuple[Work, Run] | None:
+        """Wait for something to do; None when there is nothing more. Called by the workers."""
+        self._tokens.get()
+        with self._changing:
+            return self._backlog.pop()
 
     def _grow(self) -> None:
         if self._unfinished() > len(self._workers):
-            worker = _Worker(self, len(self._workers) + 1)
+            worker = _Worker(self, next(self._numbers))
             worker.start()
             self._workers.append(worker)
 
@@ -97,16 +157,47 @@ class ThreadPool:
         return self._submitted - sum(worker.done for worker in self._workers)
 
     def running(self) -> list[Run]:
-        return [run for worker in self._workers if (run := worker.current) is not None]
+        return [run for worker in [*self._workers, *self._replaced] if (run := worker.current) is not None]
 
     def waiting(self) -> int:
-        return max(0, self._unfinished() - len(self.running()))
+        return len(self._backlog)
+
+    def replace(self, run: Run) -> bool:
+        with self._changing:
+            worker = self._occupied_by(run, self._workers)
+            if worker is None or self._closed or len(self._replaced) >= REPLACEMENTS:
+                return False
+            self._workers.remove(worker)
+            self._replaced.append(worker)
+            self._submitted -= worker.done + 1
+            worker.replaced = True
+            try:
+                self._grow()
+            except RuntimeError as error:
+                logger.warning("No thread can be started to replace one of %s: %s", self.name, error)
+        return True
+
+    def left(self, worker: _Worker) -> None:
+        """A replaced worker has ended its body after all."""
+        with self._changing:
+            self._replaced.remove(worker)
+
+    def stack(self, run: Run) -> str | None:
+        """Where the body of *run* is at this moment, as text; None when it does not run here."""
+        worker = self._occupied_by(run, [*self._workers, *self._replaced])
+        frame = None if worker is None or worker.ident is None else sys._current_frames().get(worker.ident)
+        return None if frame is None else "".join(traceback.format_stack(frame)[-20:])
+
+    @staticmethod
+    def _occupied_by(run: Run, workers: list[_Worker]) -> _Worker | None:
+        return next((worker for worker in workers if worker.current is run), None)
 
     def close(self, timeout: float) -> None:
         with self._changing:
             self._closed = True
-            for _ in self._workers:
-                self.queue.put(None)
-        for worker in self._workers:
+            workers = list(self._workers)
+        for _ in workers:
+            self._tokens.put(None)
+        for worker in workers:
             if worker.current is None and worker is not threading.current_thread():
                 worker.join(timeout)

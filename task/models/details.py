@@ -83,8 +83,12 @@ def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dic
         "schedules": schedules,
         "last_run": _last_run(summary.last, active, task.schedules),
         "next_run": None if slot is None else slot.astimezone().isoformat(),
-        "running": any(run.started_at is not None for run in active),
-        "queued": any(run.started_at is None for run in active),
+        "running": any(run.state is RunState.RUNNING or run.overrunning for run in active),
+        "queued": any(run.state is RunState.QUEUED for run in active),
+        "retrying": any(run.state is RunState.RETRYING for run in active),
+        "overrunning": any(run.overrunning for run in active),
+        "overdue": _overdue(task, active, now),
+        "progress": _progress(active),
         "enabled": (switch := store.switch(task.name, now)).enabled,
         "paused": store.paused,
         "switch": _switch_detail(switch),
@@ -99,6 +103,22 @@ def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dic
         "last_outcome": _outcome(summary.last),
         "broken": None if entry is None else entry.reason,
     }
+
+
+def _overdue(task: TaskFunction[..., Any], active: list[Run], now: Moment) -> bool:
+    """Whether a run waits for too long for a place, or its body still goes on although newer slots have come."""
+    grace = task.spec.misfire_grace
+    mark = task.binding.pipeline.store.mark(task.name)
+    return any(
+        (run.state is RunState.QUEUED and not run.waiting and (now - run.queued_at).total_seconds() > grace)
+        or (run.slot is not None and run.started_at is not None and mark is not None and mark > run.slot)
+        for run in active
+    )
+
+
+def _progress(active: list[Run]) -> dict[str, Any] | None:
+    told = [run for run in active if run.progress is not None]
+    return {"percent": told[-1].progress, "message": told[-1].message} if told else None
 
 
 def _last_run(last: Run | None, active: list[Run], jobs: list[schedule.Job]) -> str | None:

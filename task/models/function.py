@@ -15,10 +15,11 @@ import schedule
 
 from task.clock import SystemClock
 from task.errors import DeclarationError, DeclarationTypeError
+from task.events import task_disabled, task_enabled
 from task.pipeline import Binding, Pipeline
 from task.runs import Run, RunState
 from task.schedules import shorten
-from task.spec import TaskSpec, check_parameters
+from task.spec import TaskSpec
 from task.stores import MemoryStore, Switch
 
 __all__ = ["TaskFunction"]
@@ -47,7 +48,10 @@ class TaskFunction(Generic[P, R]):
     __qualname__: str
 
     def __init__(self, spec: TaskSpec, *, instance: object = None, static: bool = False) -> None:
-        functools.update_wrapper(self, spec.func)
+        plain = inspect.isroutine(spec.func)  # else its attributes are its own: they would hide ours
+        functools.update_wrapper(self, spec.func, updated=("__dict__",) if plain else ())
+        if not plain:
+            self.__name__ = self.__qualname__ = getattr(spec.func, "__name__", spec.name)
         #: The frozen declaration.
         self.spec = spec
         self._instance = instance
@@ -66,7 +70,9 @@ class TaskFunction(Generic[P, R]):
         """
         if isinstance(func, TaskFunction):
             raise DeclarationTypeError(f"{func!r} is a task already: decorate a function once.")
-        return cls(TaskSpec.declare(func, schedule, **options), static=isinstance(func, staticmethod))
+        # An object that can be called is not bound to an instance either, when it is an attribute of a class.
+        static = isinstance(func, staticmethod) or not inspect.isroutine(func)
+        return cls(TaskSpec.declare(func, schedule, **options), static=static)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         binding = self.binding
@@ -96,7 +102,8 @@ class TaskFunction(Generic[P, R]):
     def is_running(self) -> bool:
         """Whether a run of it is under way at its owner."""
         binding = self.binding
-        return any(run.state is RunState.RUNNING for run in binding.pipeline.store.active(self.name))
+        active = binding.pipeline.store.active(self.name)
+        return any(run.state is RunState.RUNNING or run.overrunning for run in active)
 
     @property
     def is_enable(self) -> bool:
@@ -108,7 +115,9 @@ class TaskFunction(Generic[P, R]):
 
     def enable(self) -> None:
         """Turn the operator switch on. Slots that came due meanwhile stay skipped."""
-        self._turn(Switch(True, at=self.binding.pipeline.clock.now()))
+        pipeline = self.binding.pipeline
+        self._turn(Switch(True, at=pipeline.clock.now()))
+        pipeline.tell(task_enabled, name=self.name)
 
     def disable(self, note: str | None = None, until: datetime.datetime | None = None) -> None:
         """Turn the operator switch off: slots, calls and triggers are skipped, and recorded as such.
@@ -120,7 +129,9 @@ class TaskFunction(Generic[P, R]):
             raise DeclarationTypeError(f"Task {self.name!r}: note is text, not {shorten(note)}.")
         if until is not None and (not isinstance(until, datetime.datetime) or until.utcoffset() is None):
             raise DeclarationError(f"Task {self.name!r}: until is an aware datetime, not {shorten(until)}.")
-        self._turn(Switch(False, note, until, self.binding.pipeline.clock.now()))
+        pipeline = self.binding.pipeline
+        self._turn(Switch(False, note, until, pipeline.clock.now()))
+        pipeline.tell(task_disabled, name=self.name, note=note)
 
     def _turn(self, switch: Switch) -> None:
         self.binding.pipeline.store.turn(self.name, switch)
@@ -128,12 +139,17 @@ class TaskFunction(Generic[P, R]):
     def trigger(self, **parameters: Any) -> Run:
         """A run now, on the owner's executor, guarded and recorded; *parameters* go over the declared ones.
 
-        Returns at once. A guard's refusal is a run in the state ``skipped``. Raises `DeclarationError`
-        for a parameter that the body does not take, `ManagerStateError` when no manager runs the task.
+        Returns at once. A guard's refusal is a run in the state ``skipped``. Raises `ParameterError` for a
+        parameter that the body does not take, that is missing, or (with the extra ``web``) of another type than it is
+        annotated with; `ManagerStateError` when no manager runs the task.
         """
-        check_parameters(self.name, self._body(), parameters)
         binding = self.binding
         return binding.pipeline.trigger(binding, parameters)
+
+    @property
+    def parameters_schema(self) -> dict[str, Any]:
+        """What `trigger` takes, as JSON Schema. Raises `MissingExtraError` without the extra ``web``."""
+        return self.binding.parameters.schema()
 
     # How it is tied.
 

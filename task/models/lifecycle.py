@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from task.errors import ForkedError, ManagerStateError
+from task.events import manager_state_changed
 from task.executors import Executors
 from task.log import logger
 from task.models.plain import PlainJobs
 from task.models.registry import Registry
 from task.pipeline import Pipeline
-from task.runs import Run, RunState, peek_current_run
+from task.runs import Run, capture_logs, peek_current_run
 from task.scheduler import Scheduler
 
 __all__ = ["Lifecycle", "SignalReceived", "State"]
@@ -27,6 +28,9 @@ State = Literal["stopped", "starting", "running", "stopping"]
 #: How long a body that was asked to stop has, before its run counts as lost. Seconds.
 CANCEL_TIMEOUT = 0.5
 
+#: How long the services on the event loop may take to close. Seconds.
+CLOSE_TIMEOUT = 2.0
+
 
 class Lifecycle:
     """Starts and stops what a manager wires together."""
@@ -34,7 +38,7 @@ class Lifecycle:
     def __init__(
         self, owner: object, registry: Registry, pipeline: Pipeline, scheduler: Scheduler, max_workers: int
     ) -> None:
-        self.state: State = "stopped"
+        self._state: State = "stopped"
         #: What the loop had looked at when it was last stopped.
         self._ended_at: datetime | None = None
         #: The process in which it was started.
@@ -55,6 +59,17 @@ class Lifecycle:
         self.lock = threading.RLock()
         self.stopped = threading.Event()
         self.stopped.set()
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        if state != self._state:
+            self._state = state
+            self._pipeline.tell(manager_state_changed, state=state)
 
     # Starting.
 
@@ -89,7 +104,9 @@ class Lifecycle:
         self._scheduler.owner = weakref.ref(self._owner)
         self._scheduler.run_plain = self._plain.run
         self._plain.forget()
-        self._pipeline.open(getattr(self._clock, "executors", Executors)(self._max_workers))
+        capture_logs()
+        make_executors = getattr(self._clock, "executors", Executors)
+        self._pipeline.open(make_executors(self._max_workers, self._pipeline.placing.pools))
         self._scheduler.look_at_clock()  # it may have been set while nobody looked
         self._registry.schedule_all()
         self._scheduler.start()
@@ -112,8 +129,8 @@ class Lifecycle:
             self._scheduler.stop()
             now = self._clock.now()
             for run in self._pipeline.active():
-                if self._pipeline.store.cancel(run, now, "stopped"):
-                    logger.info("A queued run of task %r was cancelled: the manager stops", run.task)
+                if self._pipeline.withdraw(run, "stopped"):
+                    logger.info("A run of task %r that was not under way was cancelled: the manager stops", run.task)
             try:
                 self._drain(timeout)
             finally:  # Ctrl-C while it waits
@@ -126,9 +143,10 @@ class Lifecycle:
         self._registry.withdraw()
         executors, self._pipeline.executors = self._pipeline.executors, None
         if executors is not None:
+            self._close_services(executors)
             executors.close()
-        self._scheduler.announcer.close()
         self.pid, self.state = None, "stopped"
+        self._scheduler.announcer.close()
         self.stopped.set()
 
     def _drain(self, timeout: float) -> None:
@@ -137,12 +155,27 @@ class Lifecycle:
         self._await(waits, timeout)
         for run in waits:
             if not run.state.final:
-                run.ask_to_stop()
+                run.ask_to_stop("stopped")
         self._await(waits, CANCEL_TIMEOUT)
         for run in waits:
-            reason = f"still running {timeout:g} seconds after the manager was told to stop"
-            if self._pipeline.store.finish(run, RunState.LOST, self._clock.now(), reason):
-                logger.error("The run of task %r is lost: %s", run.task, reason)
+            self._pipeline.lose(run, f"still running {timeout:g} seconds after the manager was told to stop")
+
+    def _close_services(self, executors: Executors) -> None:
+        """After the last run: those that live on the event loop are closed there."""
+        services = self._pipeline.services
+        if services.open_on_a_loop():
+            closed = threading.Event()
+
+            async def close(_: Run) -> None:
+                try:
+                    await services.aclose()
+                finally:
+                    closed.set()
+
+            executors.event_loop.submit(close, Run("(services)", "manual", self._clock.now()))
+            if not self._clock.inline and not closed.wait(CLOSE_TIMEOUT):
+                logger.warning("Services on the event loop took more than %s seconds to close", CLOSE_TIMEOUT)
+        services.close()
 
     def _await(self, runs: list[Run], timeout: float) -> None:
         deadline = self._clock.monotonic() + max(0.0, timeout)
@@ -185,6 +218,7 @@ class Lifecycle:
         """In the child: fresh locks, no threads. Whether it is forked is computed from the pid."""
         self._renew_locks()
         self._registry.renew_lock()
+        self._pipeline.services.reset_after_fork()
         self._scheduler.reset_after_fork()
         self._pipeline.executors = None
         if self.pid is not None:

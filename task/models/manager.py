@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures
 import contextlib
 import datetime
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from task.clock import Clock
 from task.errors import DeclarationTypeError, ManagerStateError
@@ -19,7 +20,7 @@ from task.models.discovery import calling_namespace
 from task.models.function import TaskFunction
 from task.models.lifecycle import Lifecycle, SignalReceived
 from task.models.registry import Registry
-from task.pipeline import Pipeline
+from task.pipeline import Pipeline, Placing
 from task.runs import Run
 from task.scheduler import Scheduler
 from task.schedules import shorten
@@ -48,7 +49,9 @@ class TaskManager:
 
     *tasks* is where they are found: a module, an import string, an object, a namespace, or a list of
     these; without it, the module that creates the manager (tasks defined later included) and, for a
-    subclass, its own ``@task`` methods. *max_workers* bounds the threads for ``threaded=True`` bodies.
+    subclass, its own ``@task`` methods. *max_workers* bounds the threads for ``threaded=True`` bodies;
+    *pools* gives the sizes of named pools (``pool="io"`` on a task), and *executors* names executors of
+    yours (``executor="cluster"`` on a task).
 
     >>> from task import TaskManager, every
     >>> manager = TaskManager([])
@@ -67,14 +70,20 @@ class TaskManager:
         clock: Clock | None = None,
         scheduler: Scheduler | None = None,
         max_workers: int = 32,
+        pools: Mapping[str, int] | None = None,
+        executors: Mapping[str, concurrent.futures.Executor] | None = None,
     ) -> None:
-        if not isinstance(max_workers, int) or max_workers < 1:
-            raise ManagerStateError(f"max_workers is a whole number from 1, not {shorten(max_workers)}.")
+        _check_places(max_workers, pools or {}, executors or {})
         self.store = store or MemoryStore()
         self.scheduler = scheduler or Scheduler(clock)
         self.clock = self.scheduler.clock
         sources = [calling_namespace(self), self] if tasks is None else [tasks, self]
         self._pipeline = Pipeline(self.store, self.clock, scheduler=self.scheduler)
+        self._pipeline.placing = Placing(pools, executors)
+        owner = self._pipeline.owner = weakref.ref(self)
+        kinds: set[type] = {TaskManager, type(self)}
+        for own in kinds:
+            self._pipeline.services.of_run(own, lambda _: owner())
         self._registry = Registry(self, self._pipeline, self.scheduler, sources)
         self._lifecycle = Lifecycle(self, self._registry, self._pipeline, self.scheduler, max_workers)
         _managers.add(self)
@@ -138,6 +147,11 @@ class TaskManager:
         """The lifespan of an ASGI application: ``Starlette(lifespan=manager.lifespan)``."""
         async with self:
             yield
+
+    @property
+    def state(self) -> str:
+        """``stopped``, ``starting``, ``running`` or ``stopping``; ``manager_state_changed`` is sent for each change."""
+        return "forked" if self._lifecycle.forked() else self._lifecycle.state
 
     # The tasks.
 
@@ -216,6 +230,41 @@ class TaskManager:
         self[name]
         self._registry.remove(name)
 
+    def trigger(self, task: str, /, **parameters: Any) -> Run:
+        """A run now of the task of that name, with parameters: checked against its body's signature first.
+
+        Returns at once; ``run.result(timeout)`` waits for it. Raises `UnknownTaskError`, and what
+        `TaskFunction.trigger` raises.
+
+        >>> manager = TaskManager([])
+        >>> greet = manager.add(lambda name: f"Hello, {name}", name="greet")
+        >>> with manager:
+        ...     manager.trigger("greet", name="Ada").result(timeout=5)
+        'Hello, Ada'
+        """
+        self._lifecycle.check_not_forked()
+        return self[task].trigger(**parameters)
+
+    def provide(self, service: type[Any], value_or_factory: object, scope: Literal["run", "manager"] = "run") -> None:
+        """Fill the parameters of bodies that are annotated with the type *service*. Needs the extra ``services``.
+
+        A class or function is a factory: called with nothing, or with the `svcs.Container` of the other services.
+        One that is a (async) generator or context manager is opened before the body and closed after it
+        (``scope="run"``), or made once and closed when the manager has stopped (``scope="manager"``). Anything else
+        is the value itself. Raises `DeclarationError` or `DeclarationTypeError` for what cannot be provided.
+
+        >>> class Settings:
+        ...     region = "EU"
+        >>> manager = TaskManager([])
+        >>> manager.provide(Settings, Settings())
+        >>> def report(settings: Settings): return settings.region
+        >>> with manager:
+        ...     manager.add(report, name="report").trigger().result(timeout=5)
+        'EU'
+        """
+        self._pipeline.services.provide(service, value_or_factory, scope)
+        self._registry.plan_again()
+
     def pause(self) -> None:
         """Pause all tasks: slots, calls and triggers are skipped, and recorded so."""
         self.store.pause(True)
@@ -256,8 +305,22 @@ class TaskManager:
             return Health(False, "forked", pid, (cause,))
         ailment = self.scheduler.ailment()
         causes = [] if ailment is None else [ailment]
+        if self._pipeline.watch is not None and self._pipeline.watch.blocked is not None:
+            causes.append(self._pipeline.watch.blocked)
         causes += congestion(list(self._registry.tasks.values()), self._pipeline)
         return Health(not causes, state.state, pid, tuple(causes))
+
+
+def _check_places(
+    max_workers: Any, pools: Mapping[str, Any], executors: Mapping[str, concurrent.futures.Executor]
+) -> None:
+    for name, size in {"max_workers": max_workers, **pools}.items():
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 100_000:
+            what = name if name == "max_workers" else f"the size of pool {shorten(name)}"
+            raise ManagerStateError(f"{what} is a whole number from 1, not {shorten(size)}.")
+    taken = {"serial", "threads", "process"} & executors.keys()
+    if taken:
+        raise ManagerStateError(f"executors names {sorted(taken)}, which are the manager's own. Use other names.")
 
 
 def _stop_all() -> None:

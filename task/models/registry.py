@@ -7,14 +7,17 @@ import weakref
 from typing import Any
 
 from task.errors import DuplicateTaskError, UnknownTaskError, did_you_mean
+from task.events import task_registered, task_removed
+from task.injection import InjectionPlan, Parameters, can_be_provided
 from task.log import logger
+from task.models.chains import Chains
 from task.models.discovery import describe_source, discover, duplicate_message
 from task.models.function import TaskFunction
 from task.models.planning import plan_entry, resume_entry
 from task.pipeline import Pipeline
 from task.scheduler import Scheduler
 from task.schedules import shorten
-from task.spec import TaskSpec, check_complete
+from task.spec import TaskSpec
 
 __all__ = ["Registry"]
 
@@ -26,6 +29,7 @@ class Registry:
 
     def __init__(self, owner: object, pipeline: Pipeline, scheduler: Scheduler, sources: list[Any]) -> None:
         self.tasks: dict[str, AnyTask] = {}
+        self._chains = Chains(self.tasks)
         #: Whether what is registered is scheduled at once: the manager runs.
         self.scheduling = False
         self._owner = owner
@@ -68,17 +72,18 @@ class Registry:
             found = self.find(name)
             binding, store = found.binding, self._pipeline.store
             binding.released = True
-            now = self._pipeline.clock.now()
             if binding.entry is not None:
                 self._scheduler.remove(binding.entry)
                 if not self._shared(found):
                     binding.retire()
             for run in self._pipeline.active(name):
-                store.cancel(run, now, "the task was removed")
+                self._pipeline.withdraw(run, "the task was removed")
             store.abandon(name)
             del self.tasks[name]
+            self._chains.removed(found)
             self._removed.add(found.spec)
             found.unbind(self._owner)
+        self._pipeline.tell(task_removed, name=name)
 
     def _shared(self, found: AnyTask) -> bool:
         """Whether another manager on the same store goes on with it."""
@@ -93,9 +98,16 @@ class Registry:
     def schedule_all(self) -> None:
         """Put every task on the heap, and from now on each that is registered."""
         with self.lock:
+            self.scheduling = True
+            try:
+                for found in list(self.tasks.values()):
+                    self._chains.check_parents(found)
+                    self._plan(found)
+            except BaseException:
+                self.scheduling = False
+                raise
             for found in list(self.tasks.values()):
                 self._schedule(found)
-            self.scheduling = True
 
     def withdraw(self) -> None:
         """The executors are gone: no task has a place any more."""
@@ -110,23 +122,49 @@ class Registry:
             if known.same_as(found):
                 return known
             raise DuplicateTaskError(duplicate_message(known, found))
-        check_complete(found.spec, found.func)
-        mine = found if found.owner() in (None, self._owner) else found.twin()
-        mine.bind(self._owner, self._pipeline)
-        self.tasks[found.name] = mine
+        self._chains.check_circle(found)
         if self.scheduling:
-            try:
+            self._chains.check_parents(found)
+        mine = found if found.owner() in (None, self._owner) else found.twin()
+        binding = mine.bind(self._owner, self._pipeline)
+        self.tasks[found.name] = mine
+        try:
+            self._pipeline.placing.prepare(binding)
+            self._plan(mine)
+            if self.scheduling:
                 self._schedule(mine)
-            except BaseException:
-                del self.tasks[found.name]
-                mine.unbind(self._owner)
-                raise
+        except BaseException:
+            del self.tasks[found.name]
+            mine.unbind(self._owner)
+            raise
+        self._chains.added(mine)
+        self._pipeline.tell(task_registered, name=found.name)
         return mine
+
+    def _plan(self, found: AnyTask) -> None:
+        """Find what is filled in for its body, and refuse it when something of that is missing.
+
+        As long as the manager does not run, the service for a parameter may still be provided.
+        """
+        binding, spec = found.binding, found.spec
+        plan = InjectionPlan.of(Parameters(found.name, binding.body), self._pipeline.services)
+        complete = bool(spec.schedules or spec.run_at_start or spec.policy.after)
+        if complete and not self.scheduling:
+            missing = plan.parameters.missing(spec.parameters)
+            complete = not any(can_be_provided(plan.parameters.hints[key]) for key in missing)
+        plan.check(spec.parameters, complete=complete)
+        binding.plan = plan if plan else None
+
+    def plan_again(self) -> None:
+        """A service was provided: some bodies may want it."""
+        with self.lock:
+            for found in self.tasks.values():
+                self._plan(found)
 
     def _schedule(self, found: AnyTask) -> None:
         binding = found.binding
         assert self._pipeline.executors is not None
-        self._pipeline.place(binding, self._pipeline.executors)
+        self._pipeline.placing.place(binding, self._pipeline.executors)
         if binding.entry is not None:
             resume_entry(binding)
         else:

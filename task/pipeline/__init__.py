@@ -3,5 +3,6 @@
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import describe
 from task.pipeline.pipeline import Pipeline
+from task.pipeline.placing import Placing
 
-__all__ = ["Binding", "Pipeline", "describe"]
+__all__ = ["Binding", "Pipeline", "Placing", "describe"]

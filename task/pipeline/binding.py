@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from task.errors import ParameterError
+from task.events import run_progress
 from task.executors import Executor
-from task.runs import Run, peek_current_run
+from task.injection import InjectionPlan, Parameters
+from task.runs import Redactor, Run, Trigger, peek_current_run
 from task.schedules import Due, Line
 from task.spec import TaskSpec, is_async
-from task.stores import Declaration
+from task.stores import Declaration, Follower, Limits
 
 if TYPE_CHECKING:
+    import schedule
+
     from task.pipeline.pipeline import Pipeline
     from task.scheduler import Entry
 
@@ -21,11 +27,29 @@ __all__ = ["Binding"]
 
 Moment = datetime.datetime
 
+_LIMITS = Limits()
+
 
 class Binding:
-    """One task at one manager (or at none: then on a ledger of its own)."""
+    """One task at one manager (or at none: then on a ledger of its own). It holds the runs of that task."""
 
-    __slots__ = ("body", "claimed", "coroutine", "entry", "executor", "name", "pipeline", "released", "spec")
+    __slots__ = (
+        "body",
+        "call",
+        "claimed",
+        "coroutine",
+        "entry",
+        "executor",
+        "followers",
+        "limits",
+        "name",
+        "on_loop",
+        "own_parameters",
+        "pipeline",
+        "plan",
+        "released",
+        "spec",
+    )
 
     def __init__(self, spec: TaskSpec, body: Callable[..., Any], pipeline: Pipeline) -> None:
         self.spec = spec
@@ -33,6 +57,16 @@ class Binding:
         #: The function, bound to its instance where it is a method.
         self.body = body
         self.coroutine = is_async(body)
+        #: What an executor calls: the body itself, or what calls it in another process.
+        self.call = body
+        #: Whether that is awaited on the event loop.
+        self.on_loop = self.coroutine
+        #: Fills the parameters of the body that the manager provides, if there are any.
+        self.plan: InjectionPlan | None = None
+        #: The parameters of its body, read when they are first asked for.
+        self.own_parameters: Parameters | None = None
+        #: The tasks that come after this one.
+        self.followers: tuple[Follower, ...] = ()
         self.pipeline = pipeline
         self.entry: Entry | None = None
         #: How many slots were handed over, for ``max_runs``.
@@ -40,21 +74,72 @@ class Binding:
         #: True once it was removed: nothing starts any more.
         self.released = False
         self.executor: Executor | None = None
+        policy = spec.policy
+        self.limits = _LIMITS
+        if (policy.max_concurrent, policy.overlap, policy.mutex) != (1, "skip", None):
+            self.limits = Limits(policy.max_concurrent, policy.overlap, policy.mutex)
+
+    def new_run(
+        self,
+        trigger: Trigger,
+        now: Moment,
+        *,
+        slot: Moment | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        jobs: tuple[schedule.Job, ...] = (),
+        parent_id: str | None = None,
+    ) -> Run:
+        """A run of this task, not admitted yet."""
+        run = Run(self.name, trigger, now, slot=slot, parameters=parameters, jobs=jobs, parent_id=parent_id)
+        run.holder = self
+        if self.spec.policy.redact:
+            run.redactor = Redactor(self.spec.policy.redact, parameters or {})
+        return run
+
+    @property
+    def parameters(self) -> Parameters:
+        """What a caller may pass."""
+        if self.plan is not None:
+            return self.plan.parameters
+        if self.own_parameters is None:
+            self.own_parameters = Parameters(self.name, self.body)
+        return self.own_parameters
+
+    def accept(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run by hand is passed: the declared parameters and *values* over them, converted.
+
+        Raises `ParameterError` for a value that does not fit, and for a parameter that is missing.
+        """
+        given = {**self.spec.parameters, **self.parameters.check(values)}
+        missing = self.parameters.missing(given)
+        if missing:
+            raise ParameterError(f"Task {self.name!r} cannot run without its parameter {missing[0]!r}: pass it.")
+        return given
 
     def work(self, run: Run) -> Any:
         """What an executor does for a run; an event loop awaits it."""
-        if self.coroutine:
-            return self.pipeline.execute_async(self, run)
-        return self.pipeline.execute(self, run)
+        if self.on_loop:
+            return self.pipeline.execution.execute_async(self, run)
+        return self.pipeline.execution.execute(self, run)
 
     def inside(self) -> bool:
         """Whether the present context is inside a run of this very task: then a call is a plain call."""
         run = peek_current_run()
         while run is not None:
-            if isinstance(run.holder, Binding) and run.holder.body == self.body and not run.state.final:
+            if isinstance(run.holder, Binding) and _same(run.holder.body, self.body) and not run.state.final:
                 return True
             run = run.outer
         return False
+
+    # What a run asks of it.
+
+    def cancel(self, run: Run, reason: str) -> bool:
+        """End a run that has not started; ask one that has."""
+        return self.pipeline.settlement.cancel(self, run, reason)
+
+    def progressed(self, run: Run) -> None:
+        """The body has told how far it is."""
+        self.pipeline.tell(run_progress, run=run)
 
     # What the scheduler tells it.
 
@@ -89,3 +174,8 @@ class Binding:
         owed = line.job.latest is None and not self.spec.fixed_delay
         # A copy: the live line moves on.
         self.pipeline.store.declare(self.name, Declaration(copy.copy(line), since, owed=owed))
+
+
+def _same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether two bodies are one: bound methods are made anew each time, other objects may just be equal."""
+    return one == other if isinstance(one, types.MethodType) else one is other

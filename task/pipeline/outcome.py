@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import collections.abc
+import json
+import reprlib
 import sys
 import traceback
+from collections.abc import Callable
 
 from task.errors import RunCancelled, UnfinishedBodyError
 from task.runs import Run
 
-__all__ = ["describe", "is_cancellation", "refuse_unfinished"]
+__all__ = ["describe", "forget_frames", "is_cancellation", "refuse_unfinished", "text_of"]
 
 #: How much of an exception's own text, and of its traceback, is kept. Characters.
 ERROR_LIMIT = 500
 TRACEBACK_LIMIT = 8_000
 _FRAMES = 20
+
+#: How much of a result is kept as text. Characters.
+RESULT_LIMIT = 4_000
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = RESULT_LIMIT
+_brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = 100
 
 
 def is_cancellation(error: BaseException, run: Run) -> bool:
@@ -43,15 +53,48 @@ def refuse_unfinished(result: object) -> None:
     )
 
 
-def describe(error: BaseException) -> tuple[str, str]:
-    """An exception as one bounded line and a bounded traceback; no frame of it is kept."""
+def describe(error: BaseException, mask: Callable[[str], str] = str) -> tuple[str, str]:
+    """An exception as one bounded line and a bounded traceback, both through *mask*; no frame of it is kept."""
     try:
-        text = "".join(str(error).splitlines(keepends=True)[:5])[:ERROR_LIMIT]
+        text = mask(str(error)[: 10 * ERROR_LIMIT])  # masked before it is cut: half a secret is one, too
+        text = "".join(text.splitlines(keepends=True)[:5])[:ERROR_LIMIT]
     except BaseException:
         text = "(its text raises)"
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     try:
         frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
-        return line, ("".join(traceback.format_list(frames)) + line)[-TRACEBACK_LIMIT:]
+        return line, (mask("".join(traceback.format_list(frames))) + line)[-TRACEBACK_LIMIT:]
     except BaseException:  # no memory left, say: the line is worth more than its traceback
         return line, line
+
+
+def text_of(result: object, mask: Callable[[str], str] = str) -> str:
+    """A result as bounded text, through *mask*: JSON where it is that and short enough, else a bounded ``repr``."""
+    try:
+        pieces, length = [], 0
+        for piece in json.JSONEncoder(allow_nan=False).iterencode(result):
+            pieces.append(piece)
+            length += len(piece)
+            if length > RESULT_LIMIT:
+                break
+        else:
+            return mask("".join(pieces))
+    except (TypeError, ValueError, RecursionError):
+        pass  # it is not JSON
+    try:
+        return mask(_brief.repr(result))[:RESULT_LIMIT]
+    except BaseException:
+        return f"({type(result).__name__}, whose repr raises)"
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let an exception go from the frames that it came through, with all that lies in them."""
+    left, seen = [error], {id(error)}
+    while left:
+        one = left.pop()
+        one.__traceback__ = None
+        inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        for other in (one.__cause__, one.__context__, *inner):
+            if other is not None and id(other) not in seen:
+                seen.add(id(other))
+                left.append(other)

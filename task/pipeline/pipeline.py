@@ -1,30 +1,34 @@
-"""The story of one run, as named steps: admit → claim → start → attempt → settle → record → tell.
+"""The story of one run, as named steps: admit → claim → start → attempt → settle (retry or finish) → record → tell.
 
-Nothing that a body, a callback or a result does leaves them.
+Here are the ways in, up to the executor; `Execution` runs the body, `Settlement` does what follows. Nothing that a
+body, a callback or a result does leaves them.
 """
 
 from __future__ import annotations
 
-import contextvars
 import datetime
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from task.calendars import refusal
 from task.clock import Clock
 from task.errors import BrokenScheduleError, ManagerStateError
+from task.events import run_missed, run_queued, run_skipped
 from task.executors import Executor, Executors, Work
+from task.injection import Services
 from task.log import logger
 from task.pipeline.binding import Binding
-from task.pipeline.outcome import describe, is_cancellation, refuse_unfinished
+from task.pipeline.execution import Execution
 from task.pipeline.patience import SerialPatience
-from task.runs import Run, RunState, Trigger, peek_current_run, set_current_run
-from task.schedules import CancelJob, Due, started
-from task.spec import accepts_run
-from task.stores import Limits, Store
+from task.pipeline.placing import Placing
+from task.pipeline.settlement import Settlement
+from task.pipeline.watch import Watch
+from task.runs import ParentResults, Run, RunState, Trigger, peek_current_run, set_current_run
+from task.schedules import Due, Missed
+from task.stores import Store
 
 if TYPE_CHECKING:
-    import schedule
+    import blinker
 
     from task.scheduler import Scheduler
 
@@ -32,11 +36,8 @@ __all__ = ["Pipeline"]
 
 Moment = datetime.datetime
 
-_LIMITS = Limits()
-
 # Looking a member up on its class costs as much as a small function, and these are wanted for every run.
 QUEUED, SKIPPED = RunState.QUEUED, RunState.SKIPPED
-SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 
 
 class Pipeline:
@@ -53,65 +54,118 @@ class Pipeline:
         self.clock = clock
         self.executors = executors
         self.scheduler = scheduler
+        #: Who sends the signals.
+        self.owner: Callable[[], object] = lambda: scheduler
         #: Why nothing may be admitted now, or None. Judged before the claim: a process's own reason.
         self.closed: str | None = None
         #: The error for it: a forked child's differs.
         self.refusal: type[ManagerStateError] = ManagerStateError
+        self.placing = Placing()
+        self.services = Services()
+        self.services.of_run(ParentResults, lambda run: run.inputs or ParentResults())
+        self.execution = Execution(self)
+        self.settlement = Settlement(self)
         self._patience = None if scheduler is None else SerialPatience(clock, scheduler)
+        self.watch = None if scheduler is None else Watch(self, scheduler)
 
     def open(self, executors: Executors) -> None:
         """Admit runs from now on."""
         self.executors, self.closed = executors, None
         if self._patience is not None:
             self._patience.begin()
-
-    def place(self, binding: Binding, executors: Executors) -> None:
-        """Give the task its place among the manager's executors."""
-        self.executors = executors
-        if binding.coroutine:
-            binding.executor = executors.event_loop
-        else:
-            binding.executor = executors.threads if binding.spec.threaded else executors.serial
+        if self.watch is not None:
+            self.watch.begin()
 
     # Ways in.
 
     def fire(self, binding: Binding, due: Due) -> None:
-        """A slot is due. On the loop: claim it and hand it over."""
-        now = self.clock.now()
-        spec = binding.spec
+        """A slot is due. On the loop: claim it and hand it over.
+
+        What is asked whether the slot is wanted (``only_if``) is the user's own code: that is done on a thread,
+        and until then the task's next slot waits.
+        """
         if self.closed is not None:
             return  # stopping: the slot keeps no outcome here, and is found missed at the next start
+        if not binding.spec.policy.only_if or due.slot is None:
+            self._claim(binding, due)
+            return
+        executors, entry = self.executors, binding.entry
+        if executors is not None and entry is not None and self.scheduler is not None:
+            question = Run(binding.name, "schedule", self.clock.now())  # never recorded: it stands for the question
+            self.scheduler.hold(entry, question)
+            executors.service.submit(lambda _: self._claim_if_wanted(binding, due, question), question)
+
+    def _claim_if_wanted(self, binding: Binding, due: Due, question: Run) -> None:
         entry = binding.entry
+        if entry is None or entry.holder is not question or binding.released or self.closed is not None:
+            return  # a question of before a stop
+        assert self.scheduler is not None
+        self._claim_judged(binding, due, hold=entry.hold)
+        if entry.holder is question:
+            self.scheduler.release(entry)
+
+    def _claim_judged(self, binding: Binding, due: Due, hold: bool = True) -> None:
+        conditions = binding.spec.policy.only_if
+        unwanted = refusal(binding.name, conditions, due.slot) if conditions and due.slot is not None else None
+        self._claim(binding, due, unwanted, hold)
+
+    def _claim(self, binding: Binding, due: Due, unwanted: str | None = None, hold: bool = True) -> None:
+        """Claim a slot. A held entry waits, with *hold*, for the end of its run."""
+        now = self.clock.now()
+        spec = binding.spec
+        entry = binding.entry
+        if due.missed is not None:
+            self._tell_missed(binding, due.missed, now)
         if due.slot is None:
             assert due.missed is not None
             self.store.miss(spec.name, due.missed, "late: misfire='skip'", now)
-            self._release(binding, None, now)
+            self.release(binding, None, now)
             return
         trigger: Trigger = "catch-up" if due.late else "schedule"
-        run = Run(spec.name, trigger, now, slot=due.slot, parameters=spec.parameters, jobs=due.jobs)
-        if entry is not None and entry.held:
+        run = binding.new_run(trigger, now, slot=due.slot, parameters=spec.parameters, jobs=due.jobs)
+        if entry is not None and entry.held and hold:
             entry.holder = run
-        if not self.store.claim(run, _LIMITS, due.missed) or run.state is not QUEUED:
+        binding.claimed += 1  # before it is handed over: its body may be what makes the next slot due
+        if not self._admit(binding, run, due.missed, unwanted):
+            binding.claimed -= 1
+            self.release(binding, run, now)
+        elif spec.max_runs is not None and binding.claimed >= spec.max_runs and entry is not None:
+            self.settlement.end_schedules(binding, run, [line.job for line in entry.timetable.lines])
+
+    def _tell_missed(self, binding: Binding, missed: Missed, now: Moment) -> None:
+        if run_missed.receivers:
+            self.tell(run_missed, name=binding.name, slot=missed.first, reason="late")
+
+    def _admit(self, binding: Binding, run: Run, missed: Missed | None = None, unwanted: str | None = None) -> bool:
+        """Claim a run and hand it over, or let it wait. False when it is not to run."""
+        if not self.store.claim(run, binding.limits, missed, unwanted):
+            return False
+        if run.state is not QUEUED:
             if run.state is SKIPPED:
-                logger.info("Task %r skipped its slot of %s: %s", spec.name, due.slot, run.reason)
-            self._release(binding, run, now)
-            return
-        self._hand_over(binding, run)
-        if spec.max_runs is not None:
-            binding.claimed += 1
-            if binding.claimed >= spec.max_runs and entry is not None:
-                self._end_schedules(binding, run, [line.job for line in entry.timetable.lines])
+                self.skipped(run)
+            return False
+        if not run.waiting:
+            self.hand_over(binding, run)
+            return True
+        self.tell(run_queued, run=run)
+        if binding.limits.overlap == "cancel_previous":
+            for other in self.store.active(binding.name):
+                if other is not run and not other.state.final:
+                    other.cancel("a newer run takes its place")
+        return True
+
+    def skipped(self, run: Run) -> None:
+        """A guard has refused a run: say so."""
+        logger.info("Task %r was skipped (%s, %s): %s", run.task, run.trigger, run.slot or "no slot", run.reason)
+        self.tell(run_skipped, run=run)
 
     def catch_up(self, binding: Binding) -> None:
-        """Run the late slots of a task one by one (``misfire="all"``), found on its own executor.
-
-        Those of a coroutine are found on a thread: the search would block the event loop.
-        """
+        """Run the late slots of a task one by one (``misfire="all"``), found on a thread: the search is slow."""
         if binding.entry is None or self.executors is None:
             return
         search = Run(binding.name, "catch-up", self.clock.now())  # never recorded: it stands for the search
         binding.entry.holder = search
-        executor = self.executors.threads if binding.coroutine else binding.executor
+        executor = self.executors.threads if binding.on_loop else binding.executor
         self._submit(executor, search, lambda _: self._catch_up_one(binding, search))
 
     def _catch_up_one(self, binding: Binding, search: Run) -> None:
@@ -126,20 +180,24 @@ class Pipeline:
             return
         if due is None:
             self.scheduler.release(entry)
-        else:
-            self.fire(binding, due)
+        elif self.closed is None:
+            self._claim_judged(binding, due)
 
     def trigger(self, binding: Binding, parameters: Mapping[str, Any], trigger: Trigger = "manual") -> Run:
-        """A run by hand: claim it and hand it over."""
+        """A run by hand: check its parameters, claim it and hand it over."""
+        accepted = binding.accept(parameters)
         if self.closed is not None:
             raise self.refusal(f"Task {binding.name!r} cannot be triggered: {self.closed}.")
         if binding.executor is None:
             raise ManagerStateError(f"Task {binding.name!r} has no manager: add it to a TaskManager and call run().")
-        run = Run(binding.name, trigger, self.clock.now(), parameters={**binding.spec.parameters, **parameters})
-        if self.store.claim(run, _LIMITS) and run.state is QUEUED:
-            self._hand_over(binding, run)
-        else:
-            logger.info("Task %r was not run (%s): %s", binding.name, trigger, run.reason)
+        parent = peek_current_run()
+        run = binding.new_run(
+            trigger,
+            self.clock.now(),
+            parameters=accepted,
+            parent_id=None if parent is None else parent.id,
+        )
+        self._admit(binding, run)
         return run
 
     def call(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -148,17 +206,17 @@ class Pipeline:
             return self._call_async(binding, args, kwargs)
         if binding.inside():
             return binding.body(*args, **kwargs)
-        run = self._admit_call(binding)
+        run = self._admit_call(binding, kwargs)
         if run is None:
             return None
         token = set_current_run(run)
         try:
-            result = binding.body(*args, **kwargs)
+            result = self.execution.perform_call(binding, run, args, kwargs)
         except BaseException as error:
-            self._settle(binding, run, None, error)
+            self.settlement.settle(binding, run, 1, None, error)
             raise
         else:
-            self._settle(binding, run, result, None)
+            self.settlement.settle(binding, run, 1, result, None)
             return result
         finally:
             token.var.reset(token)
@@ -166,29 +224,29 @@ class Pipeline:
     async def _call_async(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if binding.inside():
             return await binding.body(*args, **kwargs)
-        run = self._admit_call(binding)
+        run = self._admit_call(binding, kwargs)
         if run is None:
             return None
         token = set_current_run(run)
         try:
-            result = await binding.body(*args, **kwargs)
+            result = await self.execution.perform_call_async(binding, run, args, kwargs)
         except BaseException as error:
-            await self._settle_async(binding, run, None, error)
+            await self.settlement.settle_async(binding, run, 1, None, error)
             raise
         else:
-            await self._settle_async(binding, run, result, None)
+            await self.settlement.settle_async(binding, run, 1, result, None)
             return result
         finally:
             token.var.reset(token)
 
-    def _admit_call(self, binding: Binding) -> Run | None:
+    def _admit_call(self, binding: Binding, kwargs: Mapping[str, Any]) -> Run | None:
         now = self.clock.now()
-        run = Run(binding.name, "call", now)
-        run.outer, run.holder = peek_current_run(), binding
-        if not self.store.claim(run, _LIMITS) or run.state is not QUEUED:
-            logger.info("A call of task %r was skipped: %s", binding.name, run.reason)
+        run = binding.new_run("call", now, parameters=kwargs or None)
+        run.outer = peek_current_run()
+        if not self.store.claim(run, binding.limits) or run.state is not QUEUED:
+            self.skipped(run)
             return None
-        self.store.start(run, now)
+        self.execution.start(binding, run)
         return run
 
     def active(self, name: str | None = None) -> list[Run]:
@@ -199,135 +257,56 @@ class Pipeline:
             if run.trigger != "call" and isinstance(run.holder, Binding) and run.holder.pipeline is self
         ]
 
+    def withdraw(self, run: Run, reason: str) -> bool:
+        """Cancel a run of `active` of which no body is under way."""
+        assert isinstance(run.holder, Binding)
+        return self.settlement.withdraw(run.holder, run, reason)
+
+    def lose(self, run: Run, reason: str) -> bool:
+        """Record that nobody will see the end of a run of `active`."""
+        assert isinstance(run.holder, Binding)
+        return self.settlement.lose(run.holder, run, reason)
+
     # Handing over.
 
-    def _hand_over(self, binding: Binding, run: Run) -> None:
-        run.holder = binding
+    def hand_over(self, binding: Binding, run: Run) -> None:
+        """Give a run that has its place to its executor."""
         executor = binding.executor
+        self.tell(run_queued, run=run)
         try:
-            self._submit(executor, run, binding.work)
+            self._submit(executor, run, binding.work, binding.spec.policy.priority)
         except RuntimeError as error:  # no thread can be started
             logger.error("Task %r could not be handed over: %s", binding.name, error)
-            self.store.cancel(run, self.clock.now(), f"no thread could be started: {error}")
-            self._release(binding, run, self.clock.now())
+            self.settlement.withdraw(binding, run, f"no thread could be started: {error}")
         if self.closed is not None or binding.executor is not executor:  # stopped meanwhile: nobody may look there
-            self.store.cancel(run, self.clock.now(), "stopped")
+            self.settlement.withdraw(binding, run, "stopped")
 
-    def _submit(self, executor: Executor | None, run: Run, work: Work) -> None:
+    def hand_over_all(self, runs: Iterable[Run]) -> None:
+        """The same for runs that have waited, of whichever manager they are."""
+        for run in runs:
+            if run.state is SKIPPED:
+                self.skipped(run)
+            elif isinstance(run.holder, Binding):
+                run.holder.pipeline.hand_over_next(run.holder, run)
+
+    def hand_over_next(self, binding: Binding, run: Run) -> None:
+        """Hand over behind the run that is being settled, also where bodies run inside whoever hands them over."""
+        if self.clock.inline and self.scheduler is not None:
+            self.scheduler.call_at(self.clock.now(), lambda: self.hand_over(binding, run))
+        else:
+            self.hand_over(binding, run)
+
+    def _submit(self, executor: Executor | None, run: Run, work: Work, priority: int = 0) -> None:
         executors = self.executors
         if executor is None or executors is None:
             return  # stopped meanwhile
         if executor is executors.serial and self._patience is not None:
             self._patience.before_submit(executor)
-        executor.submit(work, run)
+        if self.watch is not None:
+            self.watch.before_submit(executor)
+        executor.submit(work, run, priority)
 
-    # On the executor.
-
-    def execute(self, binding: Binding, run: Run) -> None:
-        """Run a body on a thread, in a context of its own."""
-        contextvars.Context().run(self._attempt, binding, run)
-
-    def _attempt(self, binding: Binding, run: Run) -> None:
-        if not self._start(binding, run):
-            return
-        set_current_run(run)
-        result: Any = None
-        failure: BaseException | None = None
-        try:
-            result = binding.body(**run.parameters) if run.parameters else binding.body()
-            refuse_unfinished(result)
-        except BaseException as error:
-            failure = error
-        try:
-            self._settle(binding, run, result, failure)
-        finally:
-            failure = None  # it holds this frame, and this frame it: neither may wait for the garbage collector
-
-    async def execute_async(self, binding: Binding, run: Run) -> None:
-        """Run a coroutine body on the event loop."""
-        if not self._start(binding, run):
-            return
-        set_current_run(run)
-        result: Any = None
-        failure: BaseException | None = None
-        try:
-            result = await binding.body(**run.parameters or {})
-            refuse_unfinished(result)
-        except BaseException as error:
-            failure = error
-        try:
-            await self._settle_async(binding, run, result, failure)
-        finally:
-            failure = None  # as in `_attempt`
-
-    def _start(self, binding: Binding, run: Run) -> bool:
-        now = self.clock.now()
-        if binding.released or self.closed is not None:
-            self.store.cancel(run, now, "the task was removed" if binding.released else "stopped")
-            return False
-        if not self.store.start(run, now):
-            self._release(binding, run, now)
-            return False
-        started(run.jobs, now)
-        return True
-
-    # Afterwards.
-
-    def _settle(self, binding: Binding, run: Run, result: Any, failure: BaseException | None) -> None:
-        try:
-            for callback in self._record(binding, run, result, failure):
-                self._tell(binding, run, callback)
-        finally:
-            self._release(binding, run, run.finished_at or self.clock.now())
-
-    async def _settle_async(self, binding: Binding, run: Run, result: Any, failure: BaseException | None) -> None:
-        try:
-            for callback in self._record(binding, run, result, failure):
-                answer = self._tell(binding, run, callback)
-                if inspect.isawaitable(answer):
-                    try:
-                        await answer
-                    except BaseException as error:
-                        self._callback_failed(binding, callback, error)
-        finally:
-            self._release(binding, run, run.finished_at or self.clock.now())
-
-    def _record(
-        self, binding: Binding, run: Run, result: Any, failure: BaseException | None
-    ) -> Sequence[Callable[..., object]]:
-        """Write the outcome; the callbacks that it calls for."""
-        spec = binding.spec
-        state = SUCCEEDED
-        if failure is not None:
-            state = CANCELLED if is_cancellation(failure, run) else FAILED
-            run.error, run.traceback = describe(failure)
-        if not self.store.finish(run, state, self.clock.now()):
-            logger.warning("Task %r ended (%s) after its run was recorded as %s", spec.name, state, run.state)
-            return ()
-        if state is FAILED:
-            logger.error("Task %r failed: %s\n%s", spec.name, run.error, run.traceback)
-        if result is not None and run.jobs and (result is CancelJob or isinstance(result, CancelJob)):
-            self._end_schedules(binding, run, run.jobs)
-        wanted = spec.on_success if state is SUCCEEDED else spec.on_failed if state is FAILED else None
-        if wanted is None and spec.on_complete is None:
-            return ()
-        return [callback for callback in (wanted, spec.on_complete) if callback is not None]
-
-    def _tell(self, binding: Binding, run: Run, callback: Callable[..., object]) -> object:
-        try:
-            return callback(run) if accepts_run(callback) else callback()
-        except BaseException as error:
-            self._callback_failed(binding, callback, error)
-            return None
-
-    def _callback_failed(self, binding: Binding, callback: object, error: BaseException) -> None:
-        line, text = describe(error)
-        name = getattr(callback, "__name__", repr(callback))
-        logger.error(
-            "The callback %s of task %r raised %s; nothing else is affected\n%s", name, binding.name, line, text
-        )
-
-    def _release(self, binding: Binding, run: Run | None, moment: Moment) -> None:
+    def release(self, binding: Binding, run: Run | None, moment: Moment) -> None:
         """Put an entry that waited for the end of *run* back on the heap, or look for the next late slot."""
         entry = binding.entry
         if entry is None or not entry.held or entry.holder is not run or self.scheduler is None or binding.released:
@@ -338,9 +317,7 @@ class Pipeline:
         else:
             self.scheduler.release(entry, moment if entry.hold else None)
 
-    def _end_schedules(self, binding: Binding, run: Run, jobs: Iterable[schedule.Job]) -> None:
-        """Remove schedules: the body returned `CancelJob`, or ``max_runs`` is reached."""
-        assert self.scheduler is not None
-        for job in jobs:
-            self.scheduler.drop(job)
-            self.store.retire(binding.name, job, run.slot or self.clock.now())
+    def tell(self, signal: blinker.Signal, **payload: Any) -> None:
+        """Send a signal soon, from its own thread."""
+        if signal.receivers and self.scheduler is not None:
+            self.scheduler.announcer.announce(signal, self.owner(), **payload)

@@ -117,10 +117,23 @@ class Core:
             entry.mark = due.slot
         return due
 
-    def call_at(self, moment: Moment, call: Callable[[], None]) -> None:
-        """Call *call* on the loop at a wall time; it must only hand over."""
+    def hold(self, entry: Entry, holder: object) -> None:
+        """Take an entry off the heap until `release`; *holder* is what it waits for."""
         with self._lock:
-            self._put(Timer(call), moment)
+            entry.held, entry.holder = True, holder
+            self._heap.take_back(entry)
+
+    def call_at(self, moment: Moment, call: Callable[[], None]) -> Timer:
+        """Call *call* on the loop at a wall time; it must only hand over. `call_off` takes it back."""
+        timer = Timer(call)
+        with self._lock:
+            self._put(timer, moment)
+        return timer
+
+    def call_off(self, timer: Timer) -> None:
+        """Take a call back that has not been made yet."""
+        with self._lock:
+            self._heap.take_back(timer)
 
     def _push(self, entry: Entry) -> None:
         """Set the entry's key and put it on the heap. The lock is held."""

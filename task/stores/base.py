@@ -13,14 +13,26 @@ import contextlib
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from task.errors import BrokenScheduleError
-from task.runs import Run, RunState
+from task.runs import ParentResults, Run, RunState
 from task.schedules import Line, Missed
 
-__all__ = ["Declaration", "Finding", "Limits", "Store", "Summary", "Switch", "compare", "refusal"]
+__all__ = [
+    "Declaration",
+    "Finding",
+    "Follower",
+    "Limits",
+    "Store",
+    "Summary",
+    "Switch",
+    "compare",
+    "crowding",
+    "may_wait",
+    "refusal",
+]
 
 Moment = datetime.datetime
 
@@ -45,7 +57,27 @@ class Declaration:
 class Limits:
     """What the guards of a task allow."""
 
+    #: So many runs of it at once.
     max_concurrent: int = 1
+    #: What becomes of one more: ``skip``, ``queue``, ``cancel_previous`` or ``allow``.
+    overlap: str = "skip"
+    #: Of all tasks with this name, one run at once.
+    mutex: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Follower:
+    """A task that starts when others have ended."""
+
+    #: Its name.
+    name: str
+    #: The tasks that it comes after, all of which must have ended so since its last run.
+    after: tuple[str, ...]
+    #: In which of their final states.
+    states: frozenset[RunState]
+    limits: Limits
+    #: Makes its run, of the run that ended last, and what all of them returned.
+    follow: Callable[[Run, ParentResults], Run]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,15 +113,29 @@ class Finding:
         return f"{self.task}: the slot of {self.slot.isoformat()} {self.problem}"
 
 
-def refusal(enabled: bool, paused: bool, active: int, limits: Limits) -> str | None:
-    """Why a task's own guards refuse a run, in the order of reasons; None when they admit it."""
+def refusal(enabled: bool, paused: bool) -> str | None:
+    """Why a task admits nothing at all; None when it does."""
     if not enabled:
         return "disabled"
     if paused:
         return "paused"
-    if active >= limits.max_concurrent:
-        return "already running"
     return None
+
+
+def crowding(limits: Limits, active: int, waiting: int, holder: str | None) -> str | None:
+    """Why a run has to wait, or not to be: other runs of its task, or of the task *holder* that has its mutex."""
+    if active >= limits.max_concurrent and limits.overlap != "allow":
+        return "already running" if limits.overlap != "queue" or not waiting else "one run waits already"
+    if holder is not None:
+        return f"{holder!r} has the mutex {limits.mutex!r}"
+    return None
+
+
+def may_wait(limits: Limits, waiting: int, trigger: str) -> bool:
+    """Whether a run that finds no room waits for it. A direct call does not: its caller would be blocked."""
+    if trigger == "call":
+        return False
+    return limits.overlap == "cancel_previous" or (limits.overlap in ("queue", "allow") and not waiting)
 
 
 class Store(abc.ABC):
@@ -126,10 +172,14 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def claim(self, run: Run, limits: Limits, missed: Missed | None = None) -> bool:
+    def claim(self, run: Run, limits: Limits, missed: Missed | None = None, unwanted: str | None = None) -> bool:
         """Admit *run*, or record why not: it is then queued, or skipped with its reason.
 
-        False when its slot has an outcome already: then nothing is recorded and nobody may run it.
+        *unwanted* is the reason of a calendar or condition against it.
+
+        Queued and ``waiting``, it has to wait for other runs: `finish`, `cancel` or `release` of the last of them
+        tells that it may go. False when its slot has an outcome already: then nothing is recorded, and nobody may
+        run it.
         """
 
     @abc.abstractmethod
@@ -138,19 +188,44 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def start(self, run: Run, now: Moment) -> bool:
-        """Queued to running; False when it was cancelled meanwhile."""
+        """Begin the first attempt, or the next; False when the run has ended meanwhile."""
 
     @abc.abstractmethod
-    def cancel(self, run: Run, now: Moment, reason: str) -> bool:
-        """Queued to cancelled; False when it has started, or has ended."""
+    def retry(self, run: Run, attempt: int, now: Moment) -> bool:
+        """Running to retrying; False when that attempt is not under way any more."""
 
     @abc.abstractmethod
-    def finish(self, run: Run, state: RunState, now: Moment, reason: str | None = None) -> bool:
-        """Move to a final state; False when the run has one already (it was lost): that one stays."""
+    def cancel(self, run: Run, now: Moment, reason: str) -> Sequence[Run] | None:
+        """Queued or retrying to cancelled; None when it is neither.
+
+        What is returned by this, `finish` and `release` are the runs that may go now: they have waited.
+        """
+
+    @abc.abstractmethod
+    def finish(
+        self,
+        run: Run,
+        state: RunState,
+        now: Moment,
+        reason: str | None = None,
+        *,
+        attempt: int | None = None,
+        keep_place: bool = False,
+        followers: Sequence[Follower] = (),
+    ) -> Sequence[Run] | None:
+        """Move to a final state; None when the run has one already, or when that *attempt* is not under way any more.
+
+        In the same transaction the tasks that come after it are started. With *keep_place* its body goes on,
+        past its time, and `release` tells of its end.
+        """
+
+    @abc.abstractmethod
+    def release(self, run: Run) -> Sequence[Run]:
+        """The body has ended, after the run had."""
 
     @abc.abstractmethod
     def active(self, name: str | None = None) -> list[Run]:
-        """The runs that are queued or running."""
+        """The runs that are queued, running or retrying, and those whose body overruns."""
 
     @abc.abstractmethod
     def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:

@@ -8,11 +8,22 @@ import heapq
 import os
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
-from task.runs import Run, RunState
+from task.runs import ParentResults, Run, RunState
 from task.schedules import Missed
-from task.stores.base import Declaration, Limits, Store, Summary, Switch, refusal
+from task.stores.base import (
+    Declaration,
+    Follower,
+    Limits,
+    Store,
+    Summary,
+    Switch,
+    crowding,
+    may_wait,
+    refusal,
+)
 
 __all__ = ["MemoryStore"]
 
@@ -23,6 +34,7 @@ _ON = Switch(True)
 # As in the pipeline: a look-up on the class costs as much as a small function.
 QUEUED, RUNNING, SKIPPED, MISSED = RunState.QUEUED, RunState.RUNNING, RunState.SKIPPED, RunState.MISSED
 SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
+TIMED_OUT = RunState.TIMED_OUT
 
 #: So many declarations of one task are kept, beyond those in force.
 ENDED = 100
@@ -34,13 +46,18 @@ ABANDONED = 100
 class _Record:
     """All that is known of one task."""
 
-    __slots__ = ("active", "declarations", "epoch", "mark", "pruned", "rows", "summary", "switch")
+    __slots__ = ("active", "arrived", "declarations", "epoch", "mark", "pruned", "rows", "summary", "switch", "waiting")
 
     def __init__(self, disabled: bool) -> None:
         self.switch = Switch(False) if disabled else _ON
         self.mark: Moment | None = None
         self.epoch = 0
+        #: The runs that have a place: queued for an executor, running, retrying, or overrunning.
         self.active: list[Run] = []
+        #: How many wait for one.
+        self.waiting = 0
+        #: Of a task that comes after others: which of them have ended since its last run.
+        self.arrived: dict[str, Run] | None = None
         self.rows: collections.deque[Run] | None = None
         self.summary = Summary()
         self.declarations: list[Declaration] = []
@@ -64,12 +81,18 @@ class MemoryStore(Store):
         self._records: dict[str, _Record] = {}
         self._paused = False
         self._abandoned: dict[str, None] = {}
+        #: The runs that wait for others to end, oldest first.
+        self._waiting: dict[Run, Limits] = {}
+        #: Which run has a mutex, and which mutex a run has.
+        self._mutexes: dict[str, Run] = {}
+        self._held: dict[Run, str] = {}
         _stores.add(self)
 
     def reset_after_fork(self) -> None:
         """The parent's runs are not the child's."""
+        self._waiting, self._mutexes, self._held = {}, {}, {}
         for record in self._records.values():
-            record.active = []
+            record.active, record.waiting = [], 0
 
     def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
         with self._lock:
@@ -118,7 +141,7 @@ class MemoryStore(Store):
             record.mark = moment
             record.epoch += 1
 
-    def claim(self, run: Run, limits: Limits, missed: Missed | None = None) -> bool:
+    def claim(self, run: Run, limits: Limits, missed: Missed | None = None, unwanted: str | None = None) -> bool:
         with self._lock:
             record = self._records[run.task]
             slot = run.slot
@@ -130,19 +153,70 @@ class MemoryStore(Store):
                 run.epoch = record.epoch
             if missed is not None:
                 self._miss(record, run.task, missed, "late: a newer slot was due", run.queued_at)
-            if record.active or self._paused or not record.switch.enabled:
-                reason = self._refusal(record, run, limits)
-                if reason is not None:
-                    self._skip(record, run, reason)
-                    return True
-            record.active.append(run)
-            self._append(record, run)
+            self._admit(record, run, limits, unwanted)
             return True
 
-    def _refusal(self, record: _Record, run: Run, limits: Limits) -> str | None:
+    def _admit(self, record: _Record, run: Run, limits: Limits, unwanted: str | None = None) -> None:
+        """Queue it, let it wait, or skip it."""
+        if unwanted or record.active or record.waiting or self._paused or not record.switch.enabled or limits.mutex:
+            reason = self._refusal(record, run) or unwanted
+            crowded = None if reason else self._crowding(record, limits)
+            if crowded and may_wait(limits, record.waiting, run.trigger):
+                self._let_wait(record, run, limits, crowded)
+                return
+            if reason or crowded:
+                self._skip(record, run, reason or crowded or "")
+                return
+        self._take_place(record, run, limits)
+        self._append(record, run)
+
+    def _refusal(self, record: _Record, run: Run) -> str | None:
         switch = record.switch
         enabled = switch.enabled or (switch.until is not None and run.queued_at >= switch.until)
-        return refusal(enabled, self._paused, len(record.active), limits)
+        return refusal(enabled, self._paused)
+
+    def _crowding(self, record: _Record, limits: Limits) -> str | None:
+        holder = None if limits.mutex is None else self._mutexes.get(limits.mutex)
+        return crowding(limits, len(record.active), record.waiting, None if holder is None else holder.task)
+
+    def _take_place(self, record: _Record, run: Run, limits: Limits) -> None:
+        record.active.append(run)
+        if limits.mutex is not None:
+            self._mutexes[limits.mutex] = run
+            self._held[run] = limits.mutex
+
+    def _leave_place(self, run: Run) -> Sequence[Run]:
+        """Its place is free; the runs that get one by that."""
+        record = self._records.get(run.task)
+        if record is not None and run in record.active:
+            record.active.remove(run)
+        if self._held and (mutex := self._held.pop(run, None)) is not None:
+            del self._mutexes[mutex]
+        return self._admit_waiting() if self._waiting else ()
+
+    def _let_wait(self, record: _Record, run: Run, limits: Limits, reason: str) -> None:
+        run.waiting, run.reason = True, reason
+        record.waiting += 1
+        self._waiting[run] = limits
+        self._append(record, run)
+
+    def _admit_waiting(self) -> list[Run]:
+        admitted = []
+        for run, limits in list(self._waiting.items()):
+            record = self._records.get(run.task)
+            if record is None:
+                continue
+            holder = None if limits.mutex is None else self._mutexes.get(limits.mutex)
+            if crowding(limits, len(record.active), 0, None if holder is None else holder.task) is None:
+                self._stop_waiting(record, run)
+                self._take_place(record, run, limits)
+                admitted.append(run)
+        return admitted
+
+    def _stop_waiting(self, record: _Record, run: Run) -> None:
+        del self._waiting[run]
+        record.waiting -= 1
+        run.waiting, run.reason = False, None
 
     def _skip(self, record: _Record, run: Run, reason: str) -> None:
         run.to_skipped(reason)
@@ -183,53 +257,104 @@ class MemoryStore(Store):
 
     def start(self, run: Run, now: Moment) -> bool:
         with self._lock:
-            if run.state is not QUEUED:
+            if RUNNING not in run.state.following:
                 return False
             run.to(RUNNING)
-            run.started_at = now
-            record = self._records.get(run.task)
-            if record is not None:
-                record.summary.runs += 1
+            run.begin_attempt(now)
+            if run.attempt == 1:
+                record = self._records.get(run.task)
+                if record is not None:
+                    record.summary.runs += 1
             return True
 
-    def cancel(self, run: Run, now: Moment, reason: str) -> bool:
+    def retry(self, run: Run, attempt: int, now: Moment) -> bool:
         with self._lock:
-            if run.state is not QUEUED:
+            if run.state is not RUNNING or run.attempt != attempt:
                 return False
-            self._finish(run, CANCELLED, now, reason)
-        run.ended()
-        return True
+            run.to(RunState.RETRYING)
+            run.end_attempt(now)
+            return True
 
-    def finish(self, run: Run, state: RunState, now: Moment, reason: str | None = None) -> bool:
+    def cancel(self, run: Run, now: Moment, reason: str) -> Sequence[Run] | None:
         with self._lock:
-            if run.state.final:
-                return False
-            self._finish(run, state, now, reason)
+            if run.state is RUNNING or run.state.final:
+                return None
+            admitted = self._finish(run, CANCELLED, now, reason, run.overrunning)
         run.ended()
-        return True
+        return admitted
 
-    def _finish(self, run: Run, state: RunState, now: Moment, reason: str | None) -> None:
+    def finish(
+        self,
+        run: Run,
+        state: RunState,
+        now: Moment,
+        reason: str | None = None,
+        *,
+        attempt: int | None = None,
+        keep_place: bool = False,
+        followers: Sequence[Follower] = (),
+    ) -> Sequence[Run] | None:
+        with self._lock:
+            if run.state.final or (attempt is not None and (run.attempt != attempt or run.state is not RUNNING)):
+                return None
+            admitted = self._finish(run, state, now, reason, keep_place)
+            for follower in followers:
+                if state in follower.states:
+                    admitted = [*admitted, *self._follow(run, follower)]
+        run.ended()
+        return admitted
+
+    def release(self, run: Run) -> Sequence[Run]:
+        with self._lock:
+            return self._leave_place(run)
+
+    def _finish(self, run: Run, state: RunState, now: Moment, reason: str | None, keep_place: bool) -> Sequence[Run]:
+        waited = run.waiting
         run.to(state)
         run.finished_at = now
-        run.reason = reason or run.reason
         record = self._records.get(run.task)
-        if record is None:
-            return
-        if run in record.active:
-            record.active.remove(run)
+        if waited and record is not None:
+            self._stop_waiting(record, run)
+        run.reason = reason or run.reason
+        run.forget_secrets()
+        admitted = () if keep_place or waited else self._leave_place(run)
+        if record is not None:
+            self._sum_up(record, run, state)
+        return admitted
+
+    @staticmethod
+    def _sum_up(record: _Record, run: Run, state: RunState) -> None:
         summary = record.summary
-        summary.last = run
+        kept = run.for_history()
+        if kept is not run and record.rows is not None and run in record.rows:
+            record.rows[record.rows.index(run)] = kept
+        summary.last = kept
         if state is SUCCEEDED:
             summary.consecutive_failures = 0
-        elif state is FAILED:
+        elif state is FAILED or state is TIMED_OUT:
             summary.failures += 1
             summary.consecutive_failures += 1
+
+    def _follow(self, parent: Run, follower: Follower) -> Sequence[Run]:
+        """One that it comes after has ended; its run, if that was the last one missing."""
+        record = self._records.get(follower.name)
+        if record is None:
+            return ()
+        record.arrived = {**(record.arrived or {}), parent.task: parent}
+        if not all(name in record.arrived for name in follower.after):
+            return ()
+        results = ParentResults({name: record.arrived[name].peek_value() for name in follower.after})
+        record.arrived = None
+        child = follower.follow(parent, results)
+        self._admit(record, child, follower.limits)
+        return () if child.waiting else (child,)
 
     def active(self, name: str | None = None) -> list[Run]:
         with self._lock:
             if name is not None:
-                return list(self._records[name].active) if name in self._records else []
-            return [run for record in self._records.values() for run in record.active]
+                active = list(self._records[name].active) if name in self._records else []
+                return active + [run for run in self._waiting if run.task == name]
+            return [run for record in self._records.values() for run in record.active] + list(self._waiting)
 
     def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
         with self._lock:
@@ -251,7 +376,10 @@ class MemoryStore(Store):
 
     def turn(self, name: str, switch: Switch) -> None:
         with self._lock:
-            self._records[name].switch = switch
+            record = self._records[name]
+            record.switch = switch
+            if switch.enabled:
+                record.summary.consecutive_failures = 0  # it is given another chance
 
     def switch(self, name: str, now: Moment) -> Switch:
         switch = self._records[name].switch

@@ -86,7 +86,7 @@ def test_the_declaration_cannot_be_changed() -> None:
 
 def test_a_scheduled_task_that_lacks_a_parameter_is_refused_at_registration() -> None:
     manager = TaskManager([])
-    with pytest.raises(DeclarationError, match="missing a required argument: 'region'"):
+    with pytest.raises(DeclarationError, match="nobody fills its parameter 'region'"):
         manager.add(lambda region: None, every(5).seconds, name="report")
     assert len(manager) == 0
 

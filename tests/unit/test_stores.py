@@ -97,8 +97,8 @@ def test_a_final_state_never_changes(store: Store) -> None:
     run = due(1)
     store.claim(run, Limits())
     store.start(run, NOON)
-    assert store.finish(run, RunState.LOST, NOON, "gone")
-    assert not store.finish(run, RunState.SUCCEEDED, NOON)
+    assert store.finish(run, RunState.LOST, NOON, "gone") is not None
+    assert store.finish(run, RunState.SUCCEEDED, NOON) is None
     assert (run.state, run.reason) == ("lost", "gone")
 
 

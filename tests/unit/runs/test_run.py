@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import platform
 import threading
 
 import pytest
@@ -21,6 +22,11 @@ ALLOWED = {
     ("running", "failed"),
     ("running", "cancelled"),
     ("running", "lost"),
+    ("running", "timed_out"),
+    ("running", "retrying"),
+    ("retrying", "running"),
+    ("retrying", "cancelled"),
+    ("retrying", "lost"),
 }
 
 
@@ -79,5 +85,15 @@ def test_a_run_as_a_dict_is_plain() -> None:
         "started_at": None,
         "finished_at": None,
         "duration": None,
+        "lateness": None,
+        "parent_id": None,
+        "attempt": 0,
+        "attempts": [],
+        "progress": None,
+        "message": "",
+        "result": None,
         "error": None,
+        "host": platform.node(),
+        "process": None,
+        "thread": None,
     }

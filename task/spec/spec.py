@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import datetime
 import inspect
@@ -12,16 +13,16 @@ from typing import Any, TypedDict
 import schedule as schedule_library
 
 from task.errors import DeclarationError, DeclarationTypeError, ScheduleError, did_you_mean
+from task.injection import Parameters
 from task.schedules import Misfire, check_job, shorten
 from task.schedules.slots import follows_elapsed_time, period_of
+from task.spec.policy import DEFAULT_POLICY, Overlap, RunPolicy, When
 
 __all__ = [
     "Schedules",
     "TaskOptions",
     "TaskSpec",
     "accepts_run",
-    "check_complete",
-    "check_parameters",
     "is_async",
     "place_of",
 ]
@@ -33,6 +34,7 @@ Schedules = schedule_library.Job | Sequence[schedule_library.Job] | None
 
 _NO_PARAMETERS: Mapping[str, Any] = types.MappingProxyType({})
 _MISFIRES = ("latest", "skip", "all")
+_POLICY = [field.name for field in dataclasses.fields(RunPolicy)]
 
 
 class TaskOptions(TypedDict, total=False):
@@ -53,6 +55,19 @@ class TaskOptions(TypedDict, total=False):
     jitter: float
     run_at_start: bool
     max_runs: int | None
+    max_concurrent: int
+    overlap: Overlap
+    mutex: str | None
+    pool: str | None
+    priority: int
+    retry: Any
+    disable_after: int | None
+    timeout: float | None
+    executor: str | concurrent.futures.Executor | None
+    redact: Iterable[str] | None
+    after: Any
+    when: When
+    only_if: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
@@ -89,6 +104,8 @@ class TaskSpec:
     run_at_start: bool = False
     #: Remove the schedules after so many scheduled runs.
     max_runs: int | None = None
+    #: How its runs are guarded, repeated, limited and placed.
+    policy: RunPolicy = DEFAULT_POLICY
 
     @classmethod
     def declare(cls, func: Any, schedule: Any = None, **options: Any) -> TaskSpec:
@@ -102,10 +119,11 @@ class TaskSpec:
         _check_options(name, options)
         options = {key: value for key, value in options.items() if value is not None}
         if "parameters" in options:
-            options["parameters"] = check_parameters(name, func, options["parameters"])
+            options["parameters"] = _check_parameters(name, func, options["parameters"])
         if "tags" in options:
             options["tags"] = _check_tags(name, options["tags"])
-        spec = cls(func, name, _check_schedules(name, schedule), **options)
+        policy = RunPolicy.declare(name, {key: options.pop(key) for key in _POLICY if key in options})
+        spec = cls(func, name, _check_schedules(name, schedule), policy=policy, **options)
         _check_values(spec)
         return spec
 
@@ -157,7 +175,8 @@ def _check_name(func: Any, name: Any) -> str:
 
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    known = [field.name for field in dataclasses.fields(TaskSpec) if field.name not in ("func", "schedules")]
+    own = [field.name for field in dataclasses.fields(TaskSpec)]
+    known = [option for option in [*own, *_POLICY] if option not in ("func", "schedules", "policy")]
     for option in options:
         if option not in known:
             hint = did_you_mean(option, [*known, "schedule"], f"The options are: {', '.join(sorted(known))}.")
@@ -202,38 +221,9 @@ def _check_one_schedule(name: str, job: Any) -> None:
         raise ScheduleError(f"Task {name!r}: {error}") from None
 
 
-def check_parameters(name: str, func: Any, parameters: Any) -> Mapping[str, Any]:
-    """Refuse parameters that *func* does not take by name. Raises `DeclarationError`; a read-only copy."""
-    if not isinstance(parameters, Mapping) or not all(isinstance(key, str) for key in parameters):
-        raise DeclarationTypeError(
-            f"Task {name!r}: parameters is a dict of names and values, not {shorten(parameters)}."
-        )
-    try:
-        accepted = inspect.signature(func).parameters
-    except (TypeError, ValueError):
-        return types.MappingProxyType(dict(parameters))
-    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
-        named = [key for key, value in accepted.items() if value.kind in (1, 3)]  # can be passed by name
-        for key in parameters:
-            if key not in named:
-                hint = did_you_mean(key, named, f"It takes: {', '.join(named) or 'none'}.")
-                raise DeclarationError(f"Task {name!r}: the body takes no parameter {shorten(key)}. {hint}")
-    return types.MappingProxyType(dict(parameters))
-
-
-def check_complete(spec: TaskSpec, body: Any) -> None:
-    """Refuse a task whose scheduled run would lack a parameter. Raises `DeclarationError`."""
-    if not spec.schedules and not spec.run_at_start:
-        return
-    try:
-        inspect.signature(body).bind(**spec.parameters)
-    except TypeError as error:
-        hint = " It is a method: register an instance of its class." if "'self'" in str(error) else ""
-        raise DeclarationError(
-            f"Task {spec.name!r} could not be run by its schedule: {error}. Give parameters={{...}} or defaults.{hint}"
-        ) from None
-    except ValueError:  # a builtin that does not tell what it takes
-        return
+def _check_parameters(name: str, func: Any, parameters: Any) -> Mapping[str, Any]:
+    """Refuse parameters that *func* does not take by name. Raises `ParameterError`; a read-only copy, converted."""
+    return types.MappingProxyType(Parameters(name, func).check(parameters))
 
 
 def _check_tags(name: str, tags: Any) -> tuple[str, ...]:

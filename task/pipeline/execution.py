@@ -1,0 +1,220 @@
+"""``Execution``: one attempt of a run, on its executor: start, inject, time limit, body."""
+
+from __future__ import annotations
+
+import contextvars
+import datetime
+import functools
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from task.events import run_overrunning, run_started
+from task.log import logger
+from task.pipeline.binding import Binding
+from task.pipeline.outcome import refuse_unfinished
+from task.runs import Run, RunState, set_current_run
+from task.schedules import started
+
+if TYPE_CHECKING:
+    from task.pipeline.pipeline import Pipeline
+
+__all__ = ["Execution"]
+
+#: A body that can really be stopped has so long to end after that. Seconds.
+STOP_GRACE = 10.0
+
+#: An overrunning body is reported so often. Seconds.
+REPORT_INTERVAL = 60.0
+
+RUNNING = RunState.RUNNING
+
+
+class Execution:
+    """Runs the bodies of one pipeline."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._settling = threading.Lock()
+
+    def execute(self, binding: Binding, run: Run) -> None:
+        """Run a body on a thread, in a context of its own."""
+        contextvars.Context().run(self._attempt, binding, run)
+
+    def _attempt(self, binding: Binding, run: Run) -> None:
+        if not self.start(binding, run):
+            return
+        attempt = run.attempt
+        set_current_run(run)
+        result: Any = None
+        failure: BaseException | None = None
+        try:
+            result = self._perform(binding, run)
+            refuse_unfinished(result)
+        except BaseException as error:
+            failure = error
+        try:
+            self._pipeline.settlement.settle(binding, run, attempt, result, failure)
+        finally:
+            failure = None  # it holds this frame, and this frame it: neither may wait for the garbage collector
+
+    def _perform(self, binding: Binding, run: Run) -> Any:
+        parameters = run.parameters or {}
+        if binding.plan is None:
+            return binding.call(**parameters)
+        with binding.plan.fill(run) as filled:
+            return binding.call(**parameters, **filled)
+
+    async def execute_async(self, binding: Binding, run: Run) -> None:
+        """Run a coroutine body on the event loop."""
+        if not self.start(binding, run):
+            return
+        attempt = run.attempt
+        set_current_run(run)
+        result: Any = None
+        failure: BaseException | None = None
+        _make_stoppable(run)
+        try:
+            result = await self._perform_async(binding, run)
+            refuse_unfinished(result)
+        except BaseException as error:
+            failure = error
+        run.stopper = None
+        try:
+            await self._pipeline.settlement.settle_async(binding, run, attempt, result, failure)
+        finally:
+            failure = None  # as in `_attempt`
+
+    async def _perform_async(self, binding: Binding, run: Run) -> Any:
+        parameters = run.parameters or {}
+        if binding.plan is None:
+            return await binding.call(**parameters)
+        async with binding.plan.fill_async(run) as filled:
+            return await binding.call(**parameters, **filled)
+
+    def perform_call(self, binding: Binding, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The body of a direct call, with what it lacks filled in."""
+        if binding.plan is None:
+            return binding.body(*args, **kwargs)
+        with binding.plan.fill(run, binding.plan.parameters.given(args, kwargs)) as filled:
+            return binding.body(*args, **kwargs, **filled)
+
+    async def perform_call_async(
+        self, binding: Binding, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """The same, awaited."""
+        if binding.plan is None:
+            return await binding.body(*args, **kwargs)
+        async with binding.plan.fill_async(run, binding.plan.parameters.given(args, kwargs)) as filled:
+            return await binding.body(*args, **kwargs, **filled)
+
+    def start(self, binding: Binding, run: Run) -> bool:
+        """Begin an attempt; False when the run is not to run any more."""
+        pipeline = self._pipeline
+        now = pipeline.clock.now()
+        if run.trigger != "call":
+            if binding.released or pipeline.closed is not None:
+                pipeline.settlement.withdraw(binding, run, "the task was removed" if binding.released else "stopped")
+                return False
+            if not pipeline.store.start(run, now):
+                pipeline.release(binding, run, now)
+                return False
+            started(run.jobs, now)
+            if binding.spec.policy.timeout is not None and pipeline.scheduler is not None:
+                self._limit(binding, run, binding.spec.policy.timeout)
+        else:
+            pipeline.store.start(run, now)
+        run.process, run.thread = os.getpid(), threading.current_thread().name
+        pipeline.tell(run_started, run=run)
+        return True
+
+    # The time limit of an attempt. What is on the heap is called on the loop: it only asks, and hands over.
+
+    def _limit(self, binding: Binding, run: Run, seconds: float) -> None:
+        self._later(run, seconds, functools.partial(self._time_is_up, binding, run, run.attempt))
+
+    def _later(self, run: Run, seconds: float, call: functools.partial[None]) -> None:
+        scheduler = self._pipeline.scheduler
+        assert scheduler is not None
+        run.timer = scheduler.call_at(self._pipeline.clock.now() + datetime.timedelta(seconds=seconds), call)
+
+    def _time_is_up(self, binding: Binding, run: Run, attempt: int) -> None:
+        if run.attempt != attempt or run.state is not RUNNING:
+            return
+        stoppable = run.stopper is not None
+        run.ask_to_stop("timeout")
+        if stoppable:
+            self._later(run, STOP_GRACE, functools.partial(self._overrun, binding, run, attempt))
+        else:
+            self._overrun(binding, run, attempt)
+
+    def _overrun(self, binding: Binding, run: Run, attempt: int) -> None:
+        """The body goes on past its limit and cannot be stopped: the run ends without it."""
+        if run.attempt != attempt or run.state is not RUNNING or binding.executor is None:
+            return
+        run.overrunning = True
+        replaced = binding.executor.replace(run)
+        self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
+        settlement = self._pipeline.settlement
+        if binding.on_loop:
+            binding.executor.submit(lambda _: settlement.overran_async(binding, run, attempt), run, 1_000_000)
+        elif replaced:
+            binding.executor.submit(lambda _: settlement.overran(binding, run, attempt), run, 1_000_000)
+        elif self._pipeline.executors is not None:  # too many were replaced already: it keeps its place
+            self._pipeline.executors.service.submit(lambda _: settlement.overran(binding, run, attempt), run)
+        self._pipeline.tell(run_overrunning, run=run)
+
+    def _report(self, binding: Binding, run: Run, attempt: int) -> None:
+        if not run.overrunning or binding.executor is None or self._pipeline.scheduler is None:
+            return
+        executor, limit = binding.executor, binding.spec.policy.timeout
+        self._pipeline.scheduler.announcer.post(
+            lambda: logger.warning(
+                "The body of task %r goes on past its limit of %s seconds (run %s, attempt %d). It is at\n%s",
+                binding.name,
+                limit,
+                run.id,
+                attempt,
+                executor.stack(run) or "(not known)",
+            )
+        )
+        self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
+
+    def again(self, binding: Binding, run: Run) -> None:
+        """The next attempt is due; it waits for the body of the last one, if that overruns."""
+        with self._settling:
+            if run.overrunning:
+                run.due_again = True
+                return
+        self._pipeline.hand_over(binding, run)
+
+    def body_ended(self, binding: Binding, run: Run) -> None:
+        """A body has ended after its attempt had."""
+        with self._settling:
+            run.overrunning = False
+            due_again, run.due_again = run.due_again, False
+        if run.state is RunState.RETRYING and due_again:
+            self._pipeline.hand_over(binding, run)
+        elif run.state.final:
+            self._pipeline.hand_over_all(self._pipeline.store.release(run))
+
+
+def _make_stoppable(run: Run) -> None:
+    """Asked to stop, the coroutine under way here is cancelled, as long as its body runs."""
+    import asyncio
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel() -> None:
+        if run.stopper is stop:
+            task.cancel()
+
+    def stop() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(cancel)
+
+    run.stopper = stop
+    if run.is_cancelled():
+        stop()

@@ -1,0 +1,88 @@
+"""What the two sides of a run tell each other, and the run's stand-in where its body is.
+
+A message is a list of plain values, which any transport can carry: ``["place", host, process, thread]``,
+``["progress", percent, text]``, ``["line", seconds since 1970, level, logger, text]``, ``["cancel", reason]``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from task.clock import SystemClock
+from task.runs import LogLine, Run, RunState
+
+__all__ = ["Message", "Send", "StandIn", "apply_message"]
+
+#: How much of one line of the log travels. Characters.
+LINE_LIMIT = 20_000
+
+Message = list[Any]
+#: Takes a message to the other side. It never raises, and may drop what cannot be sent any more.
+Send = Callable[[Message], None]
+
+
+class _Ties:
+    """The holder of a stand-in: what happens to it happens to the run itself."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+
+    def cancel(self, run: Run, reason: str) -> bool:
+        """Ask the body here, and tell the run."""
+        self.send(["cancel", reason])
+        run.ask_to_stop()
+        return True
+
+    def progressed(self, run: Run) -> None:
+        """Tell the run how far its body is."""
+        self.send(["progress", run.progress, run.message])
+
+
+class StandIn(Run):
+    """The run, as its body sees it in another process: what it is told goes to the run itself."""
+
+    __slots__ = ("_send",)
+
+    def __init__(self, facts: Mapping[str, Any], send: Send) -> None:
+        super().__init__(
+            facts["task"],
+            facts.get("trigger", "call"),
+            facts.get("queued_at") or SystemClock().now(),
+            slot=facts.get("slot"),
+            state=RunState.RUNNING,
+            parent_id=facts.get("parent_id"),
+        )
+        self._id = facts.get("id")
+        self.attempt = facts.get("attempt", 1)
+        self.started_at = self.attempt_started_at = facts.get("started_at") or self.queued_at
+        self.process, self.thread = os.getpid(), threading.current_thread().name
+        self.holder = _Ties(send)
+        self._send = send
+
+    def keep_line(self, line: LogLine) -> None:
+        """The run itself keeps it, secrets masked."""
+        self._send(["line", line.at.timestamp(), line.level, line.logger, line.message[:LINE_LIMIT]])
+
+    def tell_place(self) -> None:
+        """Tell where the body runs."""
+        self._send(["place", platform.node(), self.process, self.thread])
+
+
+def apply_message(run: Run | None, message: Message) -> None:
+    """Do to the run what its stand-in was told."""
+    if run is None:
+        return
+    match message:
+        case ["progress", percent, text]:
+            run.update_progress(percent, text)
+        case ["line", seconds, level, name, text]:
+            run.keep_line(LogLine(datetime.datetime.fromtimestamp(seconds, datetime.UTC), level, name, text))
+        case ["place", host, process, thread]:
+            run.host, run.process, run.thread = host, process, thread
+        case ["cancel", reason]:
+            run.cancel(reason)

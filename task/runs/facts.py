@@ -1,0 +1,322 @@
+"""What is known of a run: the facts that the history keeps."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+import platform
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from task.runs.log import LogLine, RunLog
+from task.runs.redaction import Redactor
+from task.runs.states import RunState, Trigger
+
+if TYPE_CHECKING:
+    import schedule
+
+    from task.runs.run import Run
+    from task.schedules import Missed
+
+__all__ = ["Attempt", "Holder", "ParentResults", "RunFacts"]
+
+Moment = datetime.datetime
+
+#: Stands for "no value is kept": None is one.
+NOTHING: Any = object()
+
+
+class Holder(Protocol):
+    """Who executes a run, and so can end it: the task's tie to its manager, or another process's stand-in."""
+
+    def cancel(self, run: Run, reason: str) -> bool:
+        """End a run that has not started; ask one that has. False when it had ended."""
+
+    def progressed(self, run: Run) -> None:
+        """The body has told how far it is."""
+
+
+class Attempt(NamedTuple):
+    """One attempt of a run."""
+
+    #: The first is 1.
+    number: int
+    #: When it started and ended (aware UTC).
+    started_at: Moment | None
+    finished_at: Moment | None
+    #: Its exception as one bounded line, and the traceback as bounded text.
+    error: str | None
+    traceback: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            "number": self.number,
+            "started_at": _iso(self.started_at),
+            "finished_at": _iso(self.finished_at),
+            "error": self.error,
+        }
+
+
+class ParentResults(dict[str, Any]):
+    """What the tasks returned that a chained run comes after, by their names.
+
+    A parameter of a body that is annotated with it is filled in.
+    """
+
+
+class RunFacts:
+    """The facts of one run; `Run` adds what can be done with it."""
+
+    #: Guards what is made when it is first asked for.
+    _lazy = threading.Lock()
+
+    __slots__ = (
+        "__weakref__",
+        "_attempts",
+        "_count",
+        "_host",
+        "_id",
+        "_log",
+        "_parent_id",
+        "_value",
+        "_waiters",
+        "asked",
+        "attempt",
+        "attempt_started_at",
+        "due_again",
+        "epoch",
+        "error",
+        "finished_at",
+        "holder",
+        "inputs",
+        "jobs",
+        "last_at",
+        "message",
+        "missed",
+        "outer",
+        "overrunning",
+        "parameters",
+        "process",
+        "progress",
+        "queued_at",
+        "reason",
+        "redactor",
+        "result_text",
+        "slot",
+        "started_at",
+        "state",
+        "stopper",
+        "task",
+        "thread",
+        "timer",
+        "traceback",
+        "trigger",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        task: str,
+        trigger: Trigger,
+        queued_at: Moment,
+        *,
+        slot: Moment | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        jobs: tuple[schedule.Job, ...] = (),
+        state: RunState = RunState.QUEUED,
+        parent_id: str | None = None,
+    ) -> None:
+        #: The name of the task.
+        self.task = task
+        #: What started it.
+        self.trigger = trigger
+        #: When it was admitted, refused or found missed (aware UTC).
+        self.queued_at = queued_at
+        #: The slot that it is the outcome of (aware UTC); None for a run by hand.
+        self.slot = slot
+        #: What is passed to the body by name. Secret ones are masked as soon as the run has ended.
+        self.parameters = parameters
+        #: The schedules that named the slot.
+        self.jobs = jobs
+        self.state = state
+        #: When the first attempt started, and the last one ended (aware UTC).
+        self.started_at: Moment | None = None
+        self.finished_at: Moment | None = None
+        #: Which attempt is under way, or was the last; 0 before the first.
+        self.attempt = 0
+        #: When that attempt started (aware UTC).
+        self.attempt_started_at: Moment | None = None
+        #: Why it was skipped, missed, cancelled or lost, or what it waits for.
+        self.reason: str | None = None
+        #: The exception of the last attempt as one bounded line, and its traceback as bounded text.
+        self.error: str | None = None
+        self.traceback: str | None = None
+        #: What the body returned, as bounded text: JSON where it can be, else its ``repr``. None for None.
+        self.result_text: str | None = None
+        #: How far the body is, in percent, and what it said of that.
+        self.progress: float | None = None
+        self.message = ""
+        #: Where it runs: the process, and the thread by name.
+        self.process: int | None = None
+        self.thread: str | None = None
+        self._count = 1
+        #: The newest moment of the skips that this row stands for.
+        self.last_at: Moment | None = slot
+        #: The span that was missed.
+        self.missed: Missed | None = None
+        #: How often the mark of the task had been set back when this was recorded.
+        self.epoch = 0
+        #: True while it waits for other runs to end (``overlap="queue"``, ``mutex``).
+        self.waiting = False
+        #: The run inside which this one was called, in the same thread or coroutine.
+        self.outer: Run | None = None
+        #: Who executes it: of several managers on one store, each ends its own.
+        self.holder: Holder | None = None
+        #: Really stops the body (its process, its coroutine); set by who executes it, while that is possible.
+        self.stopper: Callable[[], object] | None = None
+        #: Why the body was asked to stop (``timeout``, or a reason for people); None as long as it was not.
+        self.asked: str | None = None
+        #: True while its body goes on past its time, and cannot be stopped.
+        self.overrunning = False
+        #: True when its next attempt waits for that.
+        self.due_again = False
+        #: What is on the scheduler's heap for it: its time limit, or its next attempt.
+        self.timer: Any = None
+        #: What the tasks returned that it comes after.
+        self.inputs: ParentResults | None = None
+        #: Masks secrets, where there are any.
+        self.redactor: Redactor | None = None
+        self._parent_id = parent_id
+        self._host: str | None = None
+        self._id: str | None = None
+        self._log: RunLog | None = None
+        self._attempts: list[Attempt] | None = None
+        self._waiters: list[Callable[[Run], object]] | None = None
+        self._value: Any = NOTHING
+
+    # What it is.
+
+    @property
+    def id(self) -> str:
+        """A UUID version 7 (RFC 9562): unique, and sortable by the time of the run."""
+        if self._id is None:
+            with self._lazy:
+                if self._id is None:
+                    self._id = _uuid7(self.queued_at)
+        return self._id
+
+    @property
+    def parent_id(self) -> str | None:
+        """The run that it comes from: which called or triggered it, or which it was chained to."""
+        return self._parent_id if self.outer is None else self.outer.id
+
+    @property
+    def host(self) -> str:
+        """The machine that it runs on, by its network name."""
+        return self._host or _this_host()
+
+    @host.setter
+    def host(self, name: str) -> None:
+        self._host = name
+
+    @property
+    def count(self) -> int:
+        """How many skips or missed slots this row stands for; of missed ones 1 001 means "more than 1 000"."""
+        return self._count if self.missed is None else self.missed.count
+
+    @property
+    def last(self) -> Moment | None:
+        """The newest slot that this row is the outcome of."""
+        return self.last_at if self.missed is None else self.missed.last
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end, waits between attempts included; None until both are known."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def lateness(self) -> float | None:
+        """Seconds from the slot to the start of the body; None for a run by hand, and before the start."""
+        if self.started_at is None or self.slot is None:
+            return None
+        return (self.started_at - self.slot).total_seconds()
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts so far, the one under way included."""
+        ended = list(self._attempts or ())
+        if self.attempt > len(ended):
+            last = Attempt(self.attempt, self.attempt_started_at, self.finished_at, self.error, self.traceback)
+            ended.append(last)
+        return ended
+
+    @property
+    def log(self) -> list[LogLine]:
+        """The lines that were logged inside it, oldest first; of very many, the first and the newest."""
+        return [] if self._log is None else self._log.lines()
+
+    @property
+    def log_dropped(self) -> int:
+        """How many lines were dropped to keep the log bounded."""
+        return 0 if self._log is None else self._log.dropped
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as JSON-ready values, secrets masked; times in ISO 8601 with offset."""
+        return {
+            "id": self.id,
+            "parent_id": self.parent_id,
+            "task": self.task,
+            "trigger": self.trigger,
+            "state": str(self.state),
+            "reason": self.reason,
+            "slot": _iso(self.slot),
+            "last": _iso(self.last),
+            "count": self.count,
+            "queued_at": _iso(self.queued_at),
+            "started_at": _iso(self.started_at),
+            "finished_at": _iso(self.finished_at),
+            "duration": self.duration,
+            "lateness": self.lateness,
+            "attempt": self.attempt,
+            "attempts": [attempt.as_dict() for attempt in self.attempts],
+            "progress": self.progress,
+            "message": self.message,
+            "result": self.result_text,
+            "error": self.error,
+            "host": self.host,
+            "process": self.process,
+            "thread": self.thread,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.task!r} {self.state} slot={_iso(self.slot)} trigger={self.trigger}>"
+
+
+def _iso(moment: Moment | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+@functools.cache
+def _this_host() -> str:
+    return platform.node()
+
+
+def _uuid7(moment: Moment) -> str:
+    value = int(moment.timestamp() * 1000) & (1 << 48) - 1
+    value = value << 80 | 0x7 << 76 | random.getrandbits(12) << 64 | 0b10 << 62 | random.getrandbits(62)
+    text = f"{value:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def _after_fork() -> None:
+    RunFacts._lazy = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,258 @@
+"""``Run``: one execution of a task, seen from inside its body and from outside."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+from task.errors import NoResultError, ParameterError, RunCancelled, RunLost, RunTimedOut, TransitionError
+from task.runs.facts import NOTHING, Attempt, RunFacts
+from task.runs.log import LogLine, RunLog, run_logger
+from task.runs.states import RunState
+
+__all__ = ["Run"]
+
+Moment = datetime.datetime
+
+#: How much of a progress message is kept. Characters.
+MESSAGE_LIMIT = 500
+
+
+class _Told:
+    """What `update_progress` and `check_cancelled` return: nothing to wait for, but it may be awaited."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield  # the event loop has its turn: also to deliver a cancellation
+
+
+_TOLD = _Told()
+
+
+class Run(RunFacts):
+    """One execution of a task, or one span of slots that had none.
+
+    From outside it is like a future: `result`, `wait`, `done`, `cancel`, and ``await run``. From inside, a
+    body gets it with `current_run`: `update_progress`, `check_cancelled`, `logger`, `parameters`.
+    """
+
+    __slots__ = ()
+
+    # From inside the body.
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Logs into the run's own log from INFO on, and to the application's handlers as the logger ``task.run``."""
+        return run_logger(self)
+
+    def update_progress(self, percent: float, message: str = "") -> Awaitable[None]:
+        """Tell how far the body is: 0 to 100 percent, and a short text. May be awaited.
+
+        More than 100 counts as 100, less than 0 as 0. Raises `ParameterError` for what is no number.
+        """
+        try:
+            told = min(100.0, max(0.0, float(percent)))
+        except (TypeError, ValueError):
+            told = float("nan")
+        if told != told:
+            raise ParameterError(
+                f"Task {self.task!r}: progress is a number from 0 to 100, not {type(percent).__name__} "
+                f"{str(percent)[:50]!r}."
+            )
+        self.message = self.mask(str(message)[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]  # half a secret is one, too
+        self.progress = told
+        if self.holder is not None:
+            self.holder.progressed(self)
+        return _TOLD
+
+    def is_cancelled(self) -> bool:
+        """Whether the run was asked to stop, or is past its time limit. A body in a thread may look, and return."""
+        return self.asked is not None
+
+    def check_cancelled(self) -> Awaitable[None]:
+        """Raise `RunCancelled` if the run was asked to stop: the way for a body to end at once. May be awaited.
+
+        >>> import datetime
+        >>> run = Run("sample", "manual", datetime.datetime.now(datetime.timezone.utc))
+        >>> _ = run.check_cancelled()
+        """
+        if self.asked is not None:
+            raise RunCancelled(f"The run of task {self.task!r} was asked to stop.")
+        return _TOLD
+
+    # From outside.
+
+    def done(self) -> bool:
+        """Whether it has a final state."""
+        return self.state.final
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run is final, at most *timeout* seconds; whether it is."""
+        if self.state.final:
+            return True
+        ended = threading.Event()
+        self.add_done_callback(lambda _: ended.set())
+        return ended.wait(timeout)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the body returned, once it has, waiting at most *timeout* seconds; its exception is raised.
+
+        Raises `TimeoutError` when it has not ended by then, `RunCancelled`, `RunTimedOut` or `RunLost` when that is
+        how it ended, `NoResultError` when it never ran, or when this is a row of the history, of which only the
+        text of a large result is kept (`result_text`).
+        """
+        if not self.wait(timeout):
+            raise TimeoutError(f"The run of task {self.task!r} is still {self.state} after {timeout} seconds.")
+        if self.state is RunState.SUCCEEDED and self._value is not NOTHING:
+            return self._value
+        if self.state is RunState.FAILED and isinstance(self._value, BaseException):
+            raise self._with_text(self._value)
+        said = self.reason or self.error or "only the text of its result is kept"
+        raise _ENDINGS.get(self.state, NoResultError)(f"The run of task {self.task!r} {self.state}: {said}")
+
+    def cancel(self, reason: str = "cancelled") -> bool:
+        """End it: at once if it has not started or waits for another attempt, else ask its body to stop.
+
+        Coroutines, processes and shell commands are stopped; a body in a thread ends when it looks
+        (`check_cancelled`, `is_cancelled`). False when the run had ended already.
+        """
+        if self.state.final:
+            return False
+        if self.holder is not None:
+            return self.holder.cancel(self, reason)
+        self.ask_to_stop(reason)
+        return True
+
+    def add_done_callback(self, callback: Callable[[Run], object]) -> None:
+        """Call *callback* with the run once it is final, in the thread that ends it; now, if it is.
+
+        It must only hand over, and not raise.
+        """
+        with self._lazy:
+            if not self.state.final:
+                self._waiters = [*(self._waiters or ()), callback]
+                return
+        callback(self)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._outcome().__await__()
+
+    async def _outcome(self) -> Any:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+
+        def tell(_: Run) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(lambda: None if ended.done() else ended.set_result(None))
+
+        self.add_done_callback(tell)
+        await ended
+        return self.result(0)
+
+    # For those who execute and record it.
+
+    def to(self, state: RunState) -> None:
+        """Move to *state*. Raises `TransitionError` where the diagram has no arrow: a bug of ours."""
+        if state not in self.state.following:
+            raise TransitionError(f"Run {self.id} of task {self.task!r} cannot go from {self.state} to {state}.")
+        self.state = state
+
+    def to_skipped(self, reason: str) -> None:
+        """A guard refused it before it was recorded: it is born final."""
+        self.state, self.reason, self.finished_at = RunState.SKIPPED, reason, self.queued_at
+
+    def also(self, moment: Moment) -> None:
+        """One more skip, of the slot at *moment*, for the same reason."""
+        self._count += 1
+        self.last_at = moment
+
+    def begin_attempt(self, now: Moment) -> None:
+        """Another attempt starts."""
+        self.attempt += 1
+        self.attempt_started_at = now
+        if self.attempt == 1:
+            self.started_at = now
+        else:
+            self.error = self.traceback = None
+            if self.asked == "timeout":
+                self.asked = None
+
+    def end_attempt(self, now: Moment) -> None:
+        """The attempt has failed, and there will be another."""
+        ended = Attempt(self.attempt, self.attempt_started_at, now, self.error, self.traceback)
+        self._attempts = [*(self._attempts or ()), ended]
+
+    def keep_value(self, value: Any) -> None:
+        """Keep what the body returned, or the exception that it raised, for `result`."""
+        self._value = value
+
+    def peek_value(self) -> Any:
+        """What the body returned, if it was kept; else None."""
+        return self._value if self.state is RunState.SUCCEEDED and self._value is not NOTHING else None
+
+    def keep_line(self, line: LogLine) -> None:
+        """Keep a line of the log with the run, secrets masked."""
+        if self.redactor is not None:
+            line = LogLine(line.at, line.level, line.logger, self.redactor.text(line.message))
+        if self._log is None:
+            with self._lazy:
+                if self._log is None:
+                    self._log = RunLog()
+        self._log.append(line)
+
+    def mask(self, text: str) -> str:
+        """*text* without secrets."""
+        return text if self.redactor is None else self.redactor.text(text)
+
+    def forget_secrets(self) -> None:
+        """The run has ended: nobody needs its secret parameters any more."""
+        if self.redactor is not None and self.parameters is not None:
+            self.parameters = self.redactor.mapping(self.parameters)
+
+    def ended(self) -> None:
+        """Wake those who wait for the final state."""
+        if self._waiters is not None:
+            with self._lazy:
+                waiters, self._waiters = self._waiters, None
+            for callback in waiters or ():
+                callback(self)
+
+    def ask_to_stop(self, reason: str = "cancelled") -> None:
+        """Ask the body to stop: a thread is told when it looks, what can really be stopped is."""
+        self.asked = reason
+        stopper = self.stopper
+        if stopper is not None:
+            stopper()
+
+    def for_history(self) -> Run:
+        """The run as it is kept: itself, or where its value may be large, a copy without that."""
+        value = self._value
+        if value is NOTHING or value is None or isinstance(value, (bool, int, float)):
+            return self
+        row = Run.__new__(Run)
+        for name in _COPIED:
+            setattr(row, name, getattr(self, name))
+        row._value, row._waiters, row.inputs, row.stopper, row.timer = NOTHING, None, None, None, None
+        return row
+
+    def _with_text(self, error: BaseException) -> BaseException:
+        """The body's exception, with the text of its traceback as a note: its frames were not kept."""
+        prefix = f"In the run of task {self.task!r}"
+        others = [note for note in getattr(error, "__notes__", ()) if not note.startswith(prefix)]
+        error.__notes__ = [*others, f"{prefix}:\n{self.traceback}"]
+        return error.with_traceback(None)
+
+
+_COPIED = tuple(name for name in RunFacts.__slots__ if name != "__weakref__")
+
+_ENDINGS: dict[RunState, type[Exception]] = {
+    RunState.CANCELLED: RunCancelled,
+    RunState.TIMED_OUT: RunTimedOut,
+    RunState.LOST: RunLost,
+}

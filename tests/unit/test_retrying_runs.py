@@ -1,0 +1,433 @@
+"""Retries, time limits and cancelling, through the real pipeline on the virtual clock, and on threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
+
+from task import (
+    RunCancelled,
+    RunTimedOut,
+    TaskManager,
+    current_run,
+    every,
+    run_retrying,
+    task_disabled,
+)
+from task.testing import VirtualClock
+
+WaitFor = Callable[[Callable[[], bool]], None]
+
+
+def failing(times: int, then: Any = "done") -> Callable[[], Any]:
+    """A body that fails so many times."""
+    left = [times]
+
+    def body() -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise ConnectionError(f"{left[0]} left")
+        return then
+
+    return body
+
+
+# Retries.
+
+
+@pytest.mark.parametrize("kind", ["serial", "threaded", "async"])
+def test_three_retries_come_after_one_two_and_four_seconds(
+    manager: TaskManager, clock: VirtualClock, kind: str
+) -> None:
+    started: list[float] = []
+
+    def body() -> None:
+        started.append(clock.monotonic())
+        raise ValueError("no")
+
+    async def coroutine() -> None:
+        body()
+
+    sample = manager.add(coroutine if kind == "async" else body, name="sample", retry=3, threaded=kind == "threaded")
+    with manager:
+        run = sample.trigger()
+        clock.advance(seconds=30)
+        assert started == [0, 1, 3, 7]
+        assert (run.state, run.attempt, len(run.attempts)) == ("failed", 4, 4)
+        assert [one.error for one in run.attempts] == ["ValueError: no"] * 4
+        assert len(manager.runs("sample")) == 1
+        with pytest.raises(ValueError, match="no"):
+            run.result()
+
+
+def test_a_run_that_succeeds_in_a_later_attempt_has_succeeded(manager: TaskManager, clock: VirtualClock) -> None:
+    told: list[str] = []
+    manager.add(
+        failing(2),
+        every(1).minutes,
+        name="sample",
+        retry=3,
+        on_success=lambda run: told.append(f"success in attempt {run.attempt}"),
+        on_failed=lambda: told.append("failed"),
+    )
+    with manager:
+        clock.advance(seconds=61)
+        (run,) = manager.runs("sample")
+        assert (run.state, run.attempt, run.error) == ("retrying", 2, "ConnectionError: 0 left")
+        assert manager.tasks_detail[0]["retrying"] is True
+        clock.advance(seconds=10)
+        (run,) = manager.runs("sample")
+        assert (run.state, run.error, run.duration) == ("succeeded", None, 3.0)
+        assert manager.tasks_detail[0]["counts"]["failures"] == 0
+    assert told == ["success in attempt 3"]
+
+
+def test_no_thread_sleeps_while_a_retry_waits(wait_for: WaitFor) -> None:
+    manager = TaskManager([], max_workers=1)
+    retried = manager.add(failing(1), name="retried", retry=3, threaded=True)
+    other = manager.add(lambda: "other", name="other", threaded=True)
+    with manager:
+        waiting = retried.trigger()
+        wait_for(lambda: waiting.state == "retrying")
+        assert other.trigger().result(5) == "other"
+        assert waiting.state == "retrying"
+        assert waiting.result(10) == "done"
+
+
+def test_a_retrying_run_keeps_the_place_of_its_task(manager: TaskManager, clock: VirtualClock) -> None:
+    manager.add(failing(3), every(2).seconds, name="sample", retry=3)
+    with manager:
+        clock.advance(seconds=10)
+        assert [(str(run.state), run.reason) for run in reversed(manager.runs("sample"))] == [
+            ("succeeded", None),
+            ("skipped", "already running"),
+            ("succeeded", None),
+        ]
+
+
+@pytest.mark.parametrize("how", ["cancel", "stop", "remove"])
+def test_a_waiting_retry_is_ended_at_once(manager: TaskManager, clock: VirtualClock, how: str) -> None:
+    bodies: list[int] = []
+    told: list[str] = []
+
+    def body() -> None:
+        bodies.append(1)
+        raise ValueError("no")
+
+    sample = manager.add(body, name="sample", retry=3, on_complete=lambda run: told.append(str(run.state)))
+    manager.run()
+    run = sample.trigger()
+    assert run.state == "retrying"
+    if how == "cancel":
+        assert run.cancel("enough")
+    elif how == "stop":
+        manager.stop()
+    else:
+        manager.remove("sample")
+    assert (run.state, run.reason) == (
+        "cancelled",
+        {"cancel": "enough", "stop": "stopped", "remove": "the task was removed"}[how],
+    )
+    clock.advance(seconds=30)
+    manager.stop()
+    assert bodies == [1]
+    assert told == ["cancelled"]
+    with pytest.raises(RunCancelled):
+        run.result()
+
+
+def test_a_failure_while_the_manager_stops_is_not_repeated() -> None:
+    manager, begun = TaskManager([]), threading.Event()
+
+    def body() -> None:
+        begun.set()
+        run = current_run()
+        while not run.is_cancelled():
+            threading.Event().wait(0.005)
+        raise ValueError("no")
+
+    sample = manager.add(body, name="sample", retry=3, threaded=True)
+    manager.run()
+    run = sample.trigger()
+    assert begun.wait(5)
+    manager.stop(timeout=0)
+    assert (run.state, run.attempt) == ("failed", 1)
+
+
+def test_tenacity_strategies_decide(manager: TaskManager, clock: VirtualClock) -> None:
+    only = Retrying(stop=stop_after_attempt(5), wait=wait_fixed(10), retry=retry_if_exception_type(ConnectionError))
+    wanted = manager.add(failing(2), name="wanted", retry=only)
+    unwanted = manager.add(lambda: 1 / 0, name="unwanted", retry=only)
+    odd = manager.add(
+        lambda: None,
+        name="odd",
+        retry=Retrying(
+            stop=stop_after_delay(25), wait=wait_fixed(10), retry=retry_if_result(lambda value: value is None)
+        ),
+    )
+    with manager:
+        runs = [one.trigger() for one in (wanted, unwanted, odd)]
+        clock.advance(minutes=2)
+    assert [(str(run.state), run.attempt) for run in runs] == [("succeeded", 3), ("failed", 1), ("failed", 4)]
+    assert runs[2].error == "its result asks for another attempt"
+
+
+def test_a_direct_call_has_one_attempt(manager: TaskManager) -> None:
+    sample = manager.add(failing(1), name="sample", retry=3)
+    with pytest.raises(ConnectionError):
+        sample()
+    assert manager.runs("sample")[0].state == "failed"
+
+
+def test_retries_are_told(manager: TaskManager, clock: VirtualClock) -> None:
+    told: list[tuple[int, float]] = []
+
+    def hear(sender: object, run: Any, seconds: float) -> None:
+        told.append((run.attempt, seconds))
+
+    sample = manager.add(failing(2), name="sample", retry=3)
+    with manager, run_retrying.connected_to(hear):
+        sample.trigger()
+        clock.advance(seconds=30)
+    assert told == [(1, 1.0), (2, 2.0)]
+
+
+def test_disable_after_switches_off_with_a_note_an_event_and_a_log_line(
+    manager: TaskManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    def hear(sender: object, name: str, note: str) -> None:
+        told.append((name, note))
+
+    sample = manager.add(lambda: 1 / 0, every(10).seconds, name="sample", disable_after=3)
+    with manager, task_disabled.connected_to(hear):
+        clock.advance(minutes=1)
+        assert not sample.is_enable
+        assert manager.tasks_detail[0]["switch"]["note"] == "3 failures in a row"
+        assert [(str(run.state), run.count) for run in manager.runs("sample")] == [("skipped", 3)] + [("failed", 1)] * 3
+        sample.enable()
+        clock.advance(seconds=20)
+        assert sample.is_enable  # it is given another chance
+        clock.advance(seconds=10)
+        assert not sample.is_enable
+    assert told == [("sample", "3 failures in a row")] * 2
+    assert "'sample' is switched off: 3 failures in a row" in caplog.text
+
+
+# Time limits.
+
+
+def test_a_coroutine_is_stopped_at_its_limit(manager: TaskManager, clock: VirtualClock) -> None:
+    ended: list[float] = []
+
+    async def body() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(clock.monotonic())
+
+    failed: list[str] = []
+    sample = manager.add(body, name="sample", timeout=5, on_failed=lambda run: failed.append(str(run.state)))
+    with manager:
+        run = sample.trigger()
+        clock.advance(seconds=10)
+        assert (run.state, ended, failed) == ("timed_out", [5], ["timed_out"])
+        assert run.error == "RunTimedOut: Task 'sample' took longer than its timeout of 5 seconds."
+        with pytest.raises(RunTimedOut):
+            run.result()
+
+
+def test_a_limit_is_each_attempts_own(manager: TaskManager, clock: VirtualClock) -> None:
+    started: list[float] = []
+
+    async def body() -> None:
+        started.append(clock.monotonic())
+        await asyncio.sleep(60)
+
+    sample = manager.add(body, name="sample", timeout=5, retry=2)
+    with manager:
+        run = sample.trigger()
+        clock.advance(seconds=60)
+        assert (run.state, started) == ("timed_out", [0, 6, 13])
+
+
+def test_a_limit_that_is_kept_leaves_nothing_on_the_heap(manager: TaskManager, clock: VirtualClock) -> None:
+    sample = manager.add(lambda: None, name="sample", timeout=3600)
+    with manager:
+        for _ in range(200):
+            sample()
+            assert sample.trigger().result() is None
+        assert len(manager.scheduler._heap.live()) <= 2  # the watches
+
+
+@pytest.mark.parametrize("kind", ["looks", "swallows", "sleeps"])
+def test_a_thread_past_its_limit_loses_its_run_and_keeps_its_task(kind: str, wait_for: WaitFor) -> None:
+    manager, gate = TaskManager([], max_workers=1), threading.Event()
+
+    def body() -> str:
+        run = current_run()
+        while not gate.is_set():
+            if kind != "sleeps":
+                try:
+                    run.check_cancelled()
+                except RunCancelled:
+                    if kind == "looks":
+                        raise
+            gate.wait(0.005)
+        return "late"
+
+    failed: list[str] = []
+    sample = manager.add(
+        body, name="sample", threaded=True, timeout=0.1, on_failed=lambda run: failed.append(str(run.state))
+    )
+    other = manager.add(lambda: "other", name="other", threaded=True)
+    with manager:
+        run = sample.trigger()
+        assert run.wait(5)
+        assert run.state == "timed_out"
+        assert other.trigger().result(5) == "other"  # the place in the pool was given back
+        if kind != "looks":
+            assert (run.overrunning, sample.is_running) == (True, True)
+            assert sample.trigger().reason == "already running"  # the task's place was not
+        gate.set()
+        wait_for(lambda: not sample.is_running)
+        assert (run.state, failed) == ("timed_out", ["timed_out"])
+        assert sample.trigger().wait(5)
+
+
+def test_the_next_attempt_waits_for_the_body_that_overran(wait_for: WaitFor) -> None:
+    manager, gates = TaskManager([]), [threading.Event(), threading.Event()]
+    under_way: list[int] = []
+    most: list[int] = []
+
+    def body() -> int:
+        attempt = current_run().attempt
+        under_way.append(attempt)
+        most.append(len(under_way))
+        if attempt == 1:
+            gates[0].wait(10)
+        under_way.remove(attempt)
+        return attempt
+
+    sample = manager.add(
+        body, name="sample", threaded=True, timeout=0.1, retry=Retrying(stop=stop_after_attempt(2), wait=wait_fixed(0))
+    )
+    with manager:
+        run = sample.trigger()
+        wait_for(lambda: run.due_again)
+        assert run.state == "retrying"
+        gates[0].set()
+        assert run.result(5) == 2
+    assert most == [1, 1]
+
+
+def test_an_overrunning_body_is_reported_with_its_stack(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture, wait_for: WaitFor
+) -> None:
+    clock = VirtualClock(threads=True)
+    manager, gate, begun = TaskManager([], clock=clock), threading.Event(), threading.Event()
+
+    def body() -> None:
+        begun.set()
+        gate.wait(10)
+
+    sample = manager.add(body, name="sample", threaded=True, timeout=5)
+    with manager, caplog.at_level(logging.WARNING):
+        run = sample.trigger()
+        assert begun.wait(5)
+        clock.advance(seconds=5)
+        assert run.wait(5)
+        clock.advance(seconds=60)
+        wait_for(lambda: "goes on past its limit of 5 seconds" in caplog.text)
+        assert "gate.wait(10)" in caplog.text
+        clock.advance(seconds=60)
+        wait_for(lambda: caplog.text.count("goes on past its limit of 5 seconds") == 2)
+        gate.set()
+        wait_for(lambda: "what it returned is discarded" in caplog.text)
+        clock.advance(minutes=5)
+        assert caplog.text.count("goes on past its limit of 5 seconds") == 2
+
+
+def test_so_many_threads_are_replaced_and_no_more(wait_for: WaitFor) -> None:
+    manager, gate = TaskManager([], max_workers=1), threading.Event()
+    hung = manager.add(lambda: gate.wait(20), name="hung", threaded=True, timeout=0.05, overlap="allow")
+    with manager:
+        runs = [hung.trigger() for _ in range(17)]
+        for run in runs:
+            assert run.wait(10)
+            assert run.state == "timed_out"
+        late = hung.trigger()
+        assert not late.wait(0.2)
+        assert late.state == "queued"  # sixteen were replaced; the seventeenth keeps the last place
+        gate.set()
+        assert late.result(5) is True
+
+
+# Cancelling.
+
+
+def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_looks(wait_for: WaitFor) -> None:
+    manager = TaskManager([])
+
+    def body() -> None:
+        run = current_run()
+        while True:
+            run.check_cancelled()
+            threading.Event().wait(0.005)
+
+    first = manager.add(body, name="first")
+    second = manager.add(lambda: None, name="second")
+    with manager:
+        running = first.trigger()
+        wait_for(lambda: running.state == "running")
+        queued = second.trigger()
+        assert queued.cancel()
+        assert (queued.state, queued.reason) == ("cancelled", "cancelled")
+        assert running.cancel("by hand")
+        assert running.wait(5)
+        assert (running.state, running.reason) == ("cancelled", "by hand")
+        assert not running.cancel()
+        with pytest.raises(RunCancelled, match="by hand"):
+            running.result()
+
+
+def test_a_cancelled_run_is_not_repeated(manager: TaskManager, clock: VirtualClock) -> None:
+    async def body() -> None:
+        await asyncio.sleep(10)
+
+    sample = manager.add(body, name="sample", retry=3)
+    with manager:
+        run = sample.trigger()
+        clock.advance(seconds=5)
+        assert run.cancel()
+        clock.advance(seconds=30)
+        assert (run.state, run.attempt) == ("cancelled", 1)
+
+
+def test_cancelling_at_the_very_end_leaves_one_final_state_and_a_whole_pool() -> None:
+    manager = TaskManager([], max_workers=4)
+    sample = manager.add(lambda: None, name="sample", threaded=True, overlap="allow")
+    with manager:
+        for _ in range(5_000):
+            first, second = sample.trigger(), sample.trigger()
+            first.cancel()
+            assert first.wait(5)
+            assert second.wait(5)
+            assert first.state in ("cancelled", "succeeded")
+            assert second.state == "succeeded"
+        assert manager.store.active() == []
+        assert sample.trigger().result(5) is None
