@@ -206,13 +206,13 @@ class Settlement:
         if state is not SUCCEEDED:
             if state is not CANCELLED:
                 logger.error("Task %r %s: %s\n%s", spec.name, state, run.error, run.traceback or "")
-            if spec.policy.disable_after is not None and state in (FAILED, TIMED_OUT):
-                self._disable_after(binding, spec.policy.disable_after)
         elif result is not None and run.jobs and (result is CancelJob or isinstance(result, CancelJob)):
             self.end_schedules(binding, run, run.jobs)
         signal = SIGNALS[state]
         if signal.receivers:
             self._pipeline.tell(signal, run=run)
+        if spec.policy.disable_after is not None and state in (FAILED, TIMED_OUT):
+            self._disable_after(binding, spec.policy.disable_after)
         wanted = spec.on_success if state is SUCCEEDED else None
         if state is FAILED or state is TIMED_OUT:
             wanted = spec.on_failed
