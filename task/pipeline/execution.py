@@ -47,6 +47,8 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()  # the context ends with the attempt
         result: Any = None
         failure: BaseException | None = None
         try:
@@ -72,6 +74,8 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()
         result: Any = None
         failure: BaseException | None = None
         run.stopper = _CoroutineStopper(run)
@@ -128,6 +132,8 @@ class Execution:
         else:
             pipeline.store.start(run, now)
         run.process, run.thread = os.getpid(), threading.current_thread().name
+        if pipeline.tracing is not None:
+            pipeline.tracing.begin(run)
         pipeline.tell(run_started, run=run)
         return True
 

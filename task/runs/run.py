@@ -216,7 +216,9 @@ class Run(RunFacts):
             self.parameters = self.redactor.mapping(self.parameters)
 
     def ended(self) -> None:
-        """Wake those who wait for the final state."""
+        """End what draws it, and wake those who wait for the final state."""
+        if self.trace is not None:
+            self.trace.end(self)
         if self._waiters is not None:
             with self._lazy:
                 waiters, self._waiters = self._waiters, None
@@ -238,7 +240,7 @@ class Run(RunFacts):
         row = Run.__new__(Run)
         for name in _COPIED:
             setattr(row, name, getattr(self, name))
-        row._value, row._waiters, row.inputs, row.stopper, row.timer = NOTHING, None, None, None, None
+        row._value, row._waiters, row.inputs, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None, None
         return row
 
     def _with_text(self, error: BaseException) -> BaseException:
