@@ -224,6 +224,7 @@ class Lifecycle:
         self._renew_locks()
         self._registry.renew_lock()
         self._pipeline.services.reset_after_fork()
+        self._pipeline.execution.renew_lock()
         self._scheduler.reset_after_fork()
         self._pipeline.executors = None
         if self.pid is not None:

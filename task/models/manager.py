@@ -308,7 +308,7 @@ class TaskManager:
         if self._pipeline.watch is not None and self._pipeline.watch.blocked is not None:
             causes.append(self._pipeline.watch.blocked)
         causes += congestion(list(self._registry.tasks.values()), self._pipeline)
-        return Health(not causes, state.state, pid, tuple(causes))
+        return Health(not causes, state.state, pid, tuple(causes), self.scheduler.announcer.dropped)
 
 
 def _check_places(

@@ -36,6 +36,10 @@ class Execution:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """A fresh lock, after a fork. It is held between the end of a body and that of its attempt."""
         self._settling = threading.Lock()
 
     def execute(self, binding: Binding, run: Run) -> None:

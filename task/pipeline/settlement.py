@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime
 import functools
 import inspect
@@ -22,7 +23,7 @@ from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import describe, forget_frames, is_cancellation, text_of
 from task.retries import Ended, Verdict
-from task.runs import Run, RunState
+from task.runs import Run, RunState, set_current_run
 from task.schedules import CancelJob
 from task.spec import accepts_run
 from task.stores import Switch
@@ -79,6 +80,10 @@ class Settlement:
 
     def overran(self, binding: Binding, run: Run, attempt: int) -> None:
         """The body goes on, past its time: record the attempt without it."""
+        contextvars.Context().run(self._overran, binding, run, attempt)
+
+    def _overran(self, binding: Binding, run: Run, attempt: int) -> None:
+        set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 self._call_back(binding, run, callback)
@@ -87,6 +92,7 @@ class Settlement:
 
     async def overran_async(self, binding: Binding, run: Run, attempt: int) -> None:
         """The same on the event loop."""
+        set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 await self._call_back_async(binding, run, callback)
@@ -314,14 +320,17 @@ class Settlement:
         assert binding.executor is not None
 
         async def on_loop(_: Run) -> None:
+            set_current_run(run)
             for callback in callbacks:
                 await self._call_back_async(binding, run, callback)
 
         def on_thread(_: Run) -> None:
+            set_current_run(run)
             for callback in callbacks:
                 self._call_back(binding, run, callback)
 
-        binding.executor.submit(on_loop if binding.on_loop else on_thread, run)
+        fresh = contextvars.Context()
+        binding.executor.submit(on_loop if binding.on_loop else lambda run: fresh.run(on_thread, run), run)
 
     def _callback_failed(self, binding: Binding, callback: object, error: BaseException) -> None:
         line, text = describe(error)

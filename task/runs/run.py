@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
@@ -55,16 +56,16 @@ class Run(RunFacts):
         More than 100 counts as 100, less than 0 as 0. Raises `ParameterError` for what is no number.
         """
         try:
-            told = min(100.0, max(0.0, float(percent)))
+            told = float(percent)
         except (TypeError, ValueError):
-            told = float("nan")
-        if told != told:
+            told = math.nan
+        if math.isnan(told):
             raise ParameterError(
                 f"Task {self.task!r}: progress is a number from 0 to 100, not {type(percent).__name__} "
                 f"{str(percent)[:50]!r}."
             )
         self.message = self.mask(str(message)[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]  # half a secret is one, too
-        self.progress = told
+        self.progress = min(100.0, max(0.0, told))
         if self.holder is not None:
             self.holder.progressed(self)
         return _TOLD
@@ -238,6 +239,7 @@ class Run(RunFacts):
         if value is NOTHING or value is None or isinstance(value, (bool, int, float)):
             return self
         row = Run.__new__(Run)
+        self._id = self.id  # it is made when it is first asked for: both must have the same
         for name in _COPIED:
             setattr(row, name, getattr(self, name))
         row._value, row._waiters, row.inputs, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None, None

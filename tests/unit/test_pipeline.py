@@ -334,3 +334,16 @@ def test_an_exception_is_described_in_bounded_text() -> None:
     assert line.startswith("RunCancelled: xxx")
     assert len(line) < 600
     assert "test_pipeline.py" in text
+
+
+def test_a_traceback_begins_at_the_body_and_ends_with_the_notes(manager: TaskManager) -> None:
+    def body() -> None:
+        error = ValueError("no")
+        error.add_note("look at the configuration")
+        raise error
+
+    with manager:
+        run = manager.add(body, name="sample").trigger()
+    assert run.traceback is not None
+    assert run.traceback.count("File ") == 1
+    assert run.traceback.endswith("ValueError: no\nlook at the configuration")
