@@ -51,6 +51,8 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()  # the context ends with the attempt
         result: Any = None
         failure: BaseException | None = None
         try:
@@ -76,9 +78,13 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()
         result: Any = None
         failure: BaseException | None = None
-        _make_stoppable(run)
+        run.stopper = _CoroutineStopper(run)
+        if run.is_cancelled():
+            run.stopper()
         try:
             result = await self._perform_async(binding, run)
             refuse_unfinished(result)
@@ -130,6 +136,8 @@ class Execution:
         else:
             pipeline.store.start(run, now)
         run.process, run.thread = os.getpid(), threading.current_thread().name
+        if pipeline.tracing is not None:
+            pipeline.tracing.begin(run)
         pipeline.tell(run_started, run=run)
         return True
 
@@ -204,21 +212,20 @@ class Execution:
             self._pipeline.hand_over_all(self._pipeline.store.release(run))
 
 
-def _make_stoppable(run: Run) -> None:
-    """Asked to stop, the coroutine under way here is cancelled, as long as its body runs."""
-    import asyncio
+class _CoroutineStopper:
+    """Asked to stop, it cancels the coroutine under way here, as long as its body runs."""
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
+    def __init__(self, run: Run) -> None:
+        import asyncio
 
-    def cancel() -> None:
-        if run.stopper is stop:
-            task.cancel()
+        task = asyncio.current_task()
+        assert task is not None
+        self._run, self._task, self._loop = run, task, asyncio.get_running_loop()
 
-    def stop() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(cancel)
+    def __call__(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
 
-    run.stopper = stop
-    if run.is_cancelled():
-        stop()
+    def _cancel(self) -> None:
+        if self._run.stopper is self:
+            self._task.cancel()

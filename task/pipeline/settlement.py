@@ -163,6 +163,8 @@ class Settlement:
             seconds,
             run.error,
         )
+        if (trace := run.trace) is not None:
+            trace.retrying(run, seconds, now)
         pipeline.tell(run_retrying, run=run, seconds=seconds)
         call = functools.partial(pipeline.execution.again, binding, run)
         timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
@@ -234,6 +236,8 @@ class Settlement:
             state,
             run.state,
         )
+        if run.state.final and (trace := run.trace) is not None:  # it was lost while this attempt began
+            trace.end(run)
         self._pipeline.execution.body_ended(binding, run)
 
     def _disable_after(self, binding: Binding, count: int) -> None:

@@ -217,7 +217,9 @@ class Run(RunFacts):
             self.parameters = self.redactor.mapping(self.parameters)
 
     def ended(self) -> None:
-        """Wake those who wait for the final state."""
+        """End what draws it, and wake those who wait for the final state."""
+        if self.trace is not None:
+            self.trace.end(self)
         if self._waiters is not None:
             with self._lazy:
                 waiters, self._waiters = self._waiters, None
@@ -240,7 +242,7 @@ class Run(RunFacts):
         self._id = self.id  # it is made when it is first asked for: both must have the same
         for name in _COPIED:
             setattr(row, name, getattr(self, name))
-        row._value, row._waiters, row.inputs, row.stopper, row.timer = NOTHING, None, None, None, None
+        row._value, row._waiters, row.inputs, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None, None
         return row
 
     def _with_text(self, error: BaseException) -> BaseException:

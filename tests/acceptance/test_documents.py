@@ -28,6 +28,7 @@ from typing import Any
 
 import pytest
 import schedule
+from opentelemetry import trace
 
 import task
 from task import TaskManager, helpers
@@ -88,6 +89,13 @@ def plain_schedule(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def no_tracer_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that sets one sets it for itself: OpenTelemetry lets a process do that once."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", type(trace._TRACER_PROVIDER_SET_ONCE)())
+
+
+@pytest.fixture
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
@@ -136,7 +144,7 @@ def datetime_of(clock: VirtualClock) -> type:
     return Datetime
 
 
-@pytest.mark.usefixtures("plain_schedule", "utc")
+@pytest.mark.usefixtures("plain_schedule", "no_tracer_provider", "utc")
 @pytest.mark.parametrize("page", EXECUTED, ids=name_of)
 def test_the_blocks_of_a_page_run_and_print_what_it_shows(
     page: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,7 @@ FLOORS = {
     "schedules": 1,
     "runs": 1,
     "events": 1,
+    "tracing": 1,
     "stores": 2,
     "executors": 2,
     "retries": 2,
