@@ -77,7 +77,7 @@ __all__ = [
 #: All of them, by name: ``signals["run-failed"]``.
 signals = blinker.Namespace()
 
-#: What each means and carries is in the table above.
+# What each means and carries is in the table above.
 task_registered = signals.signal("task-registered")
 task_removed = signals.signal("task-removed")
 task_enabled = signals.signal("task-enabled")
