@@ -11,8 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from task import Run, RunCancelled, TaskManager, every
-from task.models.base_task import BaseTask
+from task import BaseTask, Run, RunCancelled, TaskManager, every
 
 
 class BackupTask(BaseTask):
