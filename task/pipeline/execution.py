@@ -30,6 +30,9 @@ REPORT_INTERVAL = 60.0
 
 RUNNING = RunState.RUNNING
 
+#: This process: kept, since asking the system for each run costs as much as a small function.
+_process = os.getpid()
+
 
 class Execution:
     """Runs the bodies of one pipeline."""
@@ -125,8 +128,9 @@ class Execution:
                 self._limit(binding, run, binding.spec.policy.timeout)
         else:
             pipeline.store.start(run, now)
-        run.process, run.thread = os.getpid(), threading.current_thread().name
-        pipeline.tell(run_started, run=run)
+        run.process, run.thread = _process, threading.current_thread().name
+        if run_started.receivers:
+            pipeline.tell(run_started, run=run)
         return True
 
     # The time limit of an attempt. What is on the heap is called on the loop: it only asks, and hands over.
@@ -218,3 +222,12 @@ def _make_stoppable(run: Run) -> None:
     run.stopper = stop
     if run.is_cancelled():
         stop()
+
+
+def _after_fork() -> None:
+    global _process
+    _process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

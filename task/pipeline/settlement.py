@@ -111,6 +111,8 @@ class Settlement:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
             self._take_back(run)
+        if failure is None and run.asked is None and binding.spec.policy.retry is None:  # the common case
+            return self._finish(binding, run, attempt, SUCCEEDED, result, None, over)
         if run.asked == "timeout" and not isinstance(failure, RunTimedOut):
             failure = self._exceeded(binding)
         state = _state_of(run, failure)
@@ -197,7 +199,8 @@ class Settlement:
             if over:
                 self._too_late(binding, run, state)
             return ()
-        pipeline.hand_over_all(admitted)
+        if admitted:
+            pipeline.hand_over_all(admitted)
         return self._ended(binding, run, result)
 
     def _ended(self, binding: Binding, run: Run, result: Any) -> Sequence[Callback]:
@@ -285,7 +288,7 @@ class Settlement:
             self._pipeline.scheduler.call_off(timer)
 
     def _let_go(self, binding: Binding, run: Run) -> None:
-        if run.state.final:
+        if binding.entry is not None and binding.entry.held and run.state.final:
             self._pipeline.release(binding, run, run.finished_at or self._pipeline.clock.now())
 
     # Callbacks.

@@ -185,9 +185,8 @@ class MemoryStore(Store):
             self._mutexes[limits.mutex] = run
             self._held[run] = limits.mutex
 
-    def _leave_place(self, run: Run) -> Sequence[Run]:
+    def _leave_place(self, record: _Record | None, run: Run) -> Sequence[Run]:
         """Its place is free; the runs that get one by that."""
-        record = self._records.get(run.task)
         if record is not None and run in record.active:
             record.active.remove(run)
         if self._held and (mutex := self._held.pop(run, None)) is not None:
@@ -306,7 +305,7 @@ class MemoryStore(Store):
 
     def release(self, run: Run) -> Sequence[Run]:
         with self._lock:
-            return self._leave_place(run)
+            return self._leave_place(self._records.get(run.task), run)
 
     def _finish(self, run: Run, state: RunState, now: Moment, reason: str | None, keep_place: bool) -> Sequence[Run]:
         waited = run.waiting
@@ -315,9 +314,11 @@ class MemoryStore(Store):
         record = self._records.get(run.task)
         if waited and record is not None:
             self._stop_waiting(record, run)
-        run.reason = reason or run.reason
-        run.forget_secrets()
-        admitted = () if keep_place or waited else self._leave_place(run)
+        if reason:
+            run.reason = reason
+        if run.redactor is not None:
+            run.forget_secrets()
+        admitted = () if keep_place or waited else self._leave_place(record, run)
         if record is not None:
             self._sum_up(record, run, state)
         return admitted
