@@ -140,10 +140,9 @@ class Settlement:
         if run.asked not in (None, "timeout") or pipeline.closed is not None or binding.released:
             return _STANDS
         now = pipeline.clock.now()
-        attempts = run.attempts
-        spent = sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in attempts)
         elapsed = (now - (run.started_at or now)).total_seconds()
-        return policy.judge(Ended(run.attempt, 0.0, elapsed, max(0.0, elapsed - spent), failure, result))
+        idle = 0.0 if run.attempt == 1 else max(0.0, elapsed - _spent(run, now))
+        return policy.judge(Ended(run.attempt, 0.0, elapsed, idle, failure, result))
 
     def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float) -> bool:
         pipeline = self._pipeline
@@ -336,6 +335,11 @@ class Settlement:
         for job in jobs:
             scheduler.drop(job)
             self._pipeline.store.retire(binding.name, job, run.slot or self._pipeline.clock.now())
+
+
+def _spent(run: Run, now: datetime.datetime) -> float:
+    """The seconds of its attempts, without the waits between them."""
+    return sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in run.attempts)
 
 
 def _state_of(run: Run, failure: BaseException | None) -> RunState:
