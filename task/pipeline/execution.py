@@ -30,6 +30,9 @@ REPORT_INTERVAL = 60.0
 
 RUNNING = RunState.RUNNING
 
+#: This process: kept, since asking the system for each run costs as much as a small function.
+_process = os.getpid()
+
 
 class Execution:
     """Runs the bodies of one pipeline."""
@@ -135,10 +138,11 @@ class Execution:
                 self._limit(binding, run, binding.spec.policy.timeout)
         else:
             pipeline.store.start(run, now)
-        run.process, run.thread = os.getpid(), threading.current_thread().name
+        run.process, run.thread = _process, threading.current_thread().name
         if pipeline.tracing is not None:
             pipeline.tracing.begin(run)
-        pipeline.tell(run_started, run=run)
+        if run_started.receivers:
+            pipeline.tell(run_started, run=run)
         return True
 
     # The time limit of an attempt. What is on the heap is called on the loop: it only asks, and hands over.
@@ -229,3 +233,12 @@ class _CoroutineStopper:
     def _cancel(self) -> None:
         if self._run.stopper is self:
             self._task.cancel()
+
+
+def _after_fork() -> None:
+    global _process
+    _process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

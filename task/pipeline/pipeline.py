@@ -286,7 +286,8 @@ class Pipeline:
     def hand_over(self, binding: Binding, run: Run) -> None:
         """Give a run that has its place to its executor."""
         executor = binding.executor
-        self.tell(run_queued, run=run)
+        if run_queued.receivers:
+            self.tell(run_queued, run=run)
         try:
             self._submit(executor, run, binding.work, binding.spec.policy.priority)
         except RuntimeError as error:  # no thread can be started
@@ -314,7 +315,7 @@ class Pipeline:
         executors = self.executors
         if executor is None or executors is None:
             return  # stopped meanwhile
-        if executor is executors.serial and self._patience is not None:
+        if executor is executors.serial and self._patience is not None and not self._patience.watching:
             self._patience.before_submit(executor)
         if self.watch is not None:
             self.watch.before_submit(executor)

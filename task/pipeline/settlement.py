@@ -117,6 +117,8 @@ class Settlement:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
             self._take_back(run)
+        if failure is None and run.asked is None and binding.spec.policy.retry is None:  # the common case
+            return self._finish(binding, run, attempt, SUCCEEDED, result, None, over)
         if run.asked == "timeout" and not isinstance(failure, RunTimedOut):
             failure = self._exceeded(binding)
         state = _state_of(run, failure)
@@ -144,10 +146,9 @@ class Settlement:
         if run.asked not in (None, "timeout") or pipeline.closed is not None or binding.released:
             return _STANDS
         now = pipeline.clock.now()
-        attempts = run.attempts
-        spent = sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in attempts)
         elapsed = (now - (run.started_at or now)).total_seconds()
-        return policy.judge(Ended(run.attempt, 0.0, elapsed, max(0.0, elapsed - spent), failure, result))
+        idle = 0.0 if run.attempt == 1 else max(0.0, elapsed - _spent(run, now))
+        return policy.judge(Ended(run.attempt, 0.0, elapsed, idle, failure, result))
 
     def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float) -> bool:
         pipeline = self._pipeline
@@ -205,7 +206,8 @@ class Settlement:
             if over:
                 self._too_late(binding, run, state)
             return ()
-        pipeline.hand_over_all(admitted)
+        if admitted:
+            pipeline.hand_over_all(admitted)
         return self._ended(binding, run, result)
 
     def _ended(self, binding: Binding, run: Run, result: Any) -> Sequence[Callback]:
@@ -295,7 +297,7 @@ class Settlement:
             self._pipeline.scheduler.call_off(timer)
 
     def _let_go(self, binding: Binding, run: Run) -> None:
-        if run.state.final:
+        if binding.entry is not None and binding.entry.held and run.state.final:
             self._pipeline.release(binding, run, run.finished_at or self._pipeline.clock.now())
 
     # Callbacks.
@@ -346,6 +348,11 @@ class Settlement:
         for job in jobs:
             scheduler.drop(job)
             self._pipeline.store.retire(binding.name, job, run.slot or self._pipeline.clock.now())
+
+
+def _spent(run: Run, now: datetime.datetime) -> float:
+    """The seconds of its attempts, without the waits between them."""
+    return sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in run.attempts)
 
 
 def _state_of(run: Run, failure: BaseException | None) -> RunState:

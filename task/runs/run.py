@@ -95,9 +95,10 @@ class Run(RunFacts):
         """Wait until the run is final, at most *timeout* seconds; whether it is."""
         if self.state.final:
             return True
-        ended = threading.Event()
-        self.add_done_callback(lambda _: ended.set())
-        return ended.wait(timeout)
+        ended = threading.Lock()  # held until then: an Event would be made of a lock, a condition and a queue
+        ended.acquire()
+        self.add_done_callback(lambda _: ended.release())
+        return ended.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
 
     def result(self, timeout: float | None = None) -> Any:
         """What the body returned, once it has, waiting at most *timeout* seconds; its exception is raised.

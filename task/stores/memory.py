@@ -46,7 +46,7 @@ ABANDONED = 100
 class _Record:
     """All that is known of one task."""
 
-    __slots__ = ("active", "arrived", "declarations", "epoch", "mark", "pruned", "rows", "summary", "switch", "waiting")
+    __slots__ = ("active", "arrived", "counts", "declarations", "epoch", "mark", "pruned", "rows", "switch", "waiting")
 
     def __init__(self, disabled: bool) -> None:
         self.switch = Switch(False) if disabled else _ON
@@ -58,10 +58,18 @@ class _Record:
         self.waiting = 0
         #: Of a task that comes after others: which of them have ended since its last run.
         self.arrived: dict[str, Run] | None = None
+        #: The history and its counts: an idle task costs neither.
         self.rows: collections.deque[Run] | None = None
-        self.summary = Summary()
+        self.counts: Summary | None = None
         self.declarations: list[Declaration] = []
         self.pruned: Moment | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """What it has come to."""
+        if self.counts is None:
+            self.counts = Summary()
+        return self.counts
 
 
 class MemoryStore(Store):
@@ -185,9 +193,8 @@ class MemoryStore(Store):
             self._mutexes[limits.mutex] = run
             self._held[run] = limits.mutex
 
-    def _leave_place(self, run: Run) -> Sequence[Run]:
+    def _leave_place(self, record: _Record | None, run: Run) -> Sequence[Run]:
         """Its place is free; the runs that get one by that."""
-        record = self._records.get(run.task)
         if record is not None and run in record.active:
             record.active.remove(run)
         if self._held and (mutex := self._held.pop(run, None)) is not None:
@@ -233,7 +240,7 @@ class MemoryStore(Store):
 
     def _append(self, record: _Record, run: Run) -> None:
         rows = record.rows
-        if rows is None:  # an idle task costs no deque
+        if rows is None:
             rows = record.rows = collections.deque(maxlen=self._keep)
         if len(rows) == self._keep:
             oldest = rows[0]
@@ -306,7 +313,7 @@ class MemoryStore(Store):
 
     def release(self, run: Run) -> Sequence[Run]:
         with self._lock:
-            return self._leave_place(run)
+            return self._leave_place(self._records.get(run.task), run)
 
     def _finish(self, run: Run, state: RunState, now: Moment, reason: str | None, keep_place: bool) -> Sequence[Run]:
         waited = run.waiting
@@ -315,9 +322,11 @@ class MemoryStore(Store):
         record = self._records.get(run.task)
         if waited and record is not None:
             self._stop_waiting(record, run)
-        run.reason = reason or run.reason
-        run.forget_secrets()
-        admitted = () if keep_place or waited else self._leave_place(run)
+        if reason:
+            run.reason = reason
+        if run.redactor is not None:
+            run.forget_secrets()
+        admitted = () if keep_place or waited else self._leave_place(record, run)
         if record is not None:
             self._sum_up(record, run, state)
         return admitted
@@ -371,7 +380,7 @@ class MemoryStore(Store):
 
     def summary(self, name: str) -> Summary:
         with self._lock:
-            kept = self._records[name].summary
+            kept = self._records[name].counts or Summary()
             return Summary(kept.runs, kept.failures, kept.consecutive_failures, dict(kept.skips), kept.last)
 
     def turn(self, name: str, switch: Switch) -> None:
