@@ -120,11 +120,9 @@ class Settlement:
             run.error = "its result asks for another attempt"
         if failure is not None:
             run.error, run.traceback = describe(failure, run.mask)
-        if verdict.wait is not None:
-            ended = not self._repeat(binding, run, attempt, state, verdict.wait)
-        else:
+        if verdict.wait is None:
             return self._finish(binding, run, attempt, state, result, failure, over)
-        if ended and over:
+        if not self._repeat(binding, run, attempt, state, verdict.wait, over) and over:
             self._too_late(binding, run, state)
         return ()
 
@@ -143,12 +141,13 @@ class Settlement:
         elapsed = (now - (run.started_at or now)).total_seconds()
         return policy.judge(Ended(run.attempt, 0.0, elapsed, max(0.0, elapsed - spent), failure, result))
 
-    def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float) -> bool:
+    def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float, over: bool) -> bool:
         pipeline = self._pipeline
         now = pipeline.clock.now()
         assert pipeline.scheduler is not None
         if not pipeline.store.retry(run, attempt, now):
             return False
+        self._body_ended(binding, run, over)
         logger.warning(
             "Task %r %s in attempt %d; the next follows in %.3g seconds: %s",
             run.task,
@@ -162,9 +161,25 @@ class Settlement:
         timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
         if not run.overrunning:  # else the reports of that are what can be taken back
             run.timer = timer
-        if run.state is not RunState.RETRYING:  # cancelled meanwhile
+        unwanted = self._unwanted(binding, run)
+        if unwanted is not None:
+            self.withdraw(binding, run, unwanted)
+        if run.state is not RunState.RETRYING:
             pipeline.scheduler.call_off(timer)
         return True
+
+    def _unwanted(self, binding: Binding, run: Run) -> str | None:
+        """Why a run that was found worth another attempt is not to have it: that was said meanwhile."""
+        if self._pipeline.closed is not None:
+            return "stopped"
+        if binding.released:
+            return "the task was removed"
+        return None if run.asked == "timeout" else run.asked
+
+    def _body_ended(self, binding: Binding, run: Run, over: bool) -> None:
+        """The attempt has ended with its body; at that very moment it may have been found to overrun."""
+        if over and binding.spec.policy.timeout is not None:
+            self._pipeline.execution.body_ended(binding, run)
 
     def _finish(
         self,
@@ -198,6 +213,7 @@ class Settlement:
                 self._too_late(binding, run, state)
             return ()
         pipeline.hand_over_all(admitted)
+        self._body_ended(binding, run, over)
         return self._ended(binding, run, result)
 
     def _ended(self, binding: Binding, run: Run, result: Any) -> Sequence[Callback]:
@@ -248,6 +264,7 @@ class Settlement:
         if run.state.final:
             return False
         run.ask_to_stop(reason)
+        self.withdraw(binding, run, reason)  # its attempt may have ended meanwhile, with another to follow
         return True
 
     def withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
@@ -294,7 +311,7 @@ class Settlement:
         try:
             return callback(run) if accepts_run(callback) else callback()
         except BaseException as error:
-            self._callback_failed(binding, callback, error)
+            self._callback_failed(binding, run, callback, error)
             return None
 
     async def _call_back_async(self, binding: Binding, run: Run, callback: Callback) -> None:
@@ -303,7 +320,7 @@ class Settlement:
             try:
                 await answer
             except BaseException as error:
-                self._callback_failed(binding, callback, error)
+                self._callback_failed(binding, run, callback, error)
 
     def _call_back_there(self, binding: Binding, run: Run, callbacks: Sequence[Callback]) -> None:
         """On the executor of the task: the run was ended from elsewhere."""
@@ -319,8 +336,8 @@ class Settlement:
 
         binding.executor.submit(on_loop if binding.on_loop else on_thread, run)
 
-    def _callback_failed(self, binding: Binding, callback: object, error: BaseException) -> None:
-        line, text = describe(error)
+    def _callback_failed(self, binding: Binding, run: Run, callback: object, error: BaseException) -> None:
+        line, text = describe(error, run.mask)
         name = getattr(callback, "__name__", repr(callback))
         logger.error(
             "The callback %s of task %r raised %s; nothing else is affected\n%s", name, binding.name, line, text
