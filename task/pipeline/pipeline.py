@@ -206,7 +206,7 @@ class Pipeline:
             return self._call_async(binding, args, kwargs)
         if binding.inside():
             return binding.body(*args, **kwargs)
-        run = self._admit_call(binding, kwargs)
+        run = self._admit_call(binding, args, kwargs)
         if run is None:
             return None
         token = set_current_run(run)
@@ -224,7 +224,7 @@ class Pipeline:
     async def _call_async(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if binding.inside():
             return await binding.body(*args, **kwargs)
-        run = self._admit_call(binding, kwargs)
+        run = self._admit_call(binding, args, kwargs)
         if run is None:
             return None
         token = set_current_run(run)
@@ -239,9 +239,9 @@ class Pipeline:
         finally:
             token.var.reset(token)
 
-    def _admit_call(self, binding: Binding, kwargs: Mapping[str, Any]) -> Run | None:
+    def _admit_call(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Run | None:
         now = self.clock.now()
-        run = binding.new_run("call", now, parameters=kwargs or None)
+        run = binding.new_run("call", now, parameters=kwargs or None, args=args)
         run.outer = peek_current_run()
         if not self.store.claim(run, binding.limits) or run.state is not QUEUED:
             self.skipped(run)
