@@ -279,7 +279,7 @@ class Settlement:
         if not run.attempt:
             pipeline.tell(run_cancelled, run=run)
         pipeline.hand_over_all(admitted)
-        if callbacks and binding.executor is not None:
+        if callbacks:
             self._call_back_there(binding, run, callbacks)
         pipeline.release(binding, run, now)
         return True
@@ -323,8 +323,12 @@ class Settlement:
                 self._callback_failed(binding, run, callback, error)
 
     def _call_back_there(self, binding: Binding, run: Run, callbacks: Sequence[Callback]) -> None:
-        """On the executor of the task: the run was ended from elsewhere."""
-        assert binding.executor is not None
+        """On the executor of the task: the run was ended from elsewhere. On an event loop that takes no place."""
+        executors, executor = self._pipeline.executors, binding.executor
+        if binding.on_loop and executors is not None:
+            executor = executors.event_loop  # what waits at a gate when the manager stops never comes
+        if executor is None:
+            return
 
         async def on_loop(_: Run) -> None:
             for callback in callbacks:
@@ -334,7 +338,7 @@ class Settlement:
             for callback in callbacks:
                 self._call_back(binding, run, callback)
 
-        binding.executor.submit(on_loop if binding.on_loop else on_thread, run)
+        executor.submit(on_loop if binding.on_loop else on_thread, run)
 
     def _callback_failed(self, binding: Binding, run: Run, callback: object, error: BaseException) -> None:
         line, text = describe(error, run.mask)

@@ -561,3 +561,31 @@ def test_a_run_that_is_cancelled_between_two_looks_at_it_has_no_other_attempt(
         assert run.cancel("enough")
         clock.advance(minutes=1)
         assert (run.state, run.reason, attempts) == ("cancelled", "enough", [1])
+
+
+def test_a_run_that_is_cancelled_by_a_stop_is_told_though_its_pool_is_full(wait_for: WaitFor) -> None:
+    manager, told = TaskManager([], pools={"small": 1}), list[str]()
+    begun = threading.Event()
+
+    async def fails() -> None:
+        raise ValueError("no")
+
+    async def occupies() -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    sample = manager.add(
+        fails,
+        name="sample",
+        pool="small",
+        retry=Retrying(stop=stop_after_attempt(2), wait=wait_fixed(60)),
+        on_complete=lambda run: told.append(str(run.state)),
+    )
+    other = manager.add(occupies, name="other", pool="small")
+    manager.run()
+    run = sample.trigger()
+    wait_for(lambda: run.state == "retrying")
+    other.trigger()
+    assert begun.wait(5)
+    manager.stop(timeout=0)
+    assert told == ["cancelled"]
