@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import datetime
 import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 from unittest import mock
 
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tenacity import Retrying, stop_after_attempt, wait_fixed
 
-from task import ManagerStateError, MemoryStore, Run, RunState, TaskManager, current_run, every
+from task import ManagerStateError, MemoryStore, Run, RunCancelled, RunState, TaskManager, current_run, every
 from task.models import lifecycle
 from task.stores import Limits
 from task.testing import VirtualClock
@@ -33,7 +34,7 @@ WORKERS = 4
 POOL = 2
 
 #: Whatever is waited for on threads comes within this, or the test fails. Seconds.
-LIMIT = 20
+LIMIT = 5
 
 NAMES = "abcd"
 PLACES = ("serial", "threads", "async", "pool", "async pool")
@@ -77,15 +78,15 @@ class Journal(MemoryStore):
         super().__init__(keep=100_000)
         #: The tasks whose `remove` has returned, and those whose `disable` has.
         self.gone: set[str] = set()
-        self.off: set[str] = set()
+        self.off: dict[str, object] = {}
         self.wrong: list[str] = []
         self.seen: list[Run] = []
 
     def claim(self, run: Run, limits: Limits, *arguments: Any, **options: Any) -> bool:
-        off = run.task in self.off
+        off = self.off.get(run.task)
         claimed = super().claim(run, limits, *arguments, **options)
         self.seen.append(run)
-        if claimed and off and run.state is not RunState.SKIPPED:
+        if claimed and off is not None and off is self.off.get(run.task) and run.state is not RunState.SKIPPED:
             self.wrong.append(f"{run.task}: admitted while it was switched off")
         return claimed
 
@@ -198,9 +199,9 @@ class Walk(RuleBasedStateMachine):
 
     threads: bool
 
-    @initialize(sorts=st.fixed_dictionaries({name: SORTS for name in NAMES}))
+    @initialize(sorts=st.fixed_dictionaries(dict.fromkeys(NAMES, SORTS)))
     def begin(self, sorts: dict[str, Sort]) -> None:
-        self.sorts = sorts
+        self.sorts = {name: self.fit(sort) for name, sort in sorts.items()}
         self.clock = VirtualClock(datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC), threads=self.threads)
         self.store = Journal()
         self.observer = Observer(self.store)
@@ -219,6 +220,9 @@ class Walk(RuleBasedStateMachine):
         for name in NAMES[:2]:
             self.add(name)
         self.start()
+
+    def fit(self, sort: Sort) -> Sort:
+        return sort
 
     # The bodies.
 
@@ -255,10 +259,8 @@ class Walk(RuleBasedStateMachine):
             run.cancel("by itself")
             run.check_cancelled()
         if sort.body == "triggers itself" and run.trigger != "manual":
-            try:
+            with contextlib.suppress(ManagerStateError, KeyError):  # stopped or removed meanwhile
                 self.returned.append(self.manager.trigger(name))
-            except (ManagerStateError, KeyError):
-                pass  # stopped or removed meanwhile
 
     def wait(self, name: str, *, deaf: bool) -> None:
         raise NotImplementedError
@@ -321,11 +323,11 @@ class Walk(RuleBasedStateMachine):
     def turn(self, name: str, on: bool) -> None:
         if name in self.model:
             if on:
-                self.store.off.discard(name)
+                self.store.off.pop(name, None)
                 self.manager[name].enable()
             else:
                 self.manager[name].disable("by the walk")
-                self.store.off.add(name)
+                self.store.off[name] = object()
             self.model[name] = on
 
     @rule(paused=st.sampled_from([True, False, False]))
@@ -484,10 +486,10 @@ class OnThreads(Walk):
 
         def call() -> None:
             try:
-                asyncio.run(task()) if sort.asynchronous else task()
-            except Exception as error:
-                if not isinstance(error, ValueError) and type(error).__name__ != "RunCancelled":
-                    self.store.wrong.append(f"a call raised {error!r}")
+                with contextlib.suppress(ValueError, RunCancelled):
+                    asyncio.run(task()) if sort.asynchronous else task()
+            except BaseException as error:
+                self.store.wrong.append(f"a call raised {error!r}")
             finally:
                 ended.set()
 
@@ -503,42 +505,10 @@ class OnThreads(Walk):
         for gate in self.gates.values():
             gate.set()
         super().settle()
-        # A run ends before the thread that executed it is done with it.
-        executors = self.manager._pipeline.executors
-        assert executors is not None
-        wait_until(lambda: not any(one.running() or one.waiting() for one in executors.all()))
+        wait_until_idle(self.manager)
 
     def capacity_is_whole(self) -> None:
-        places = {"serial": 1, "threads": WORKERS, "pool": POOL, "async pool": POOL, "async": 10}
-        for place, size in places.items():
-            meeting = threading.Semaphore(0)
-            go = threading.Event()
-
-            def plain(meeting: threading.Semaphore = meeting, go: threading.Event = go) -> bool:
-                meeting.release()
-                return go.wait(LIMIT)
-
-            async def coroutine(meeting: threading.Semaphore = meeting, go: threading.Event = go) -> bool:
-                meeting.release()
-                while not go.is_set():
-                    await asyncio.sleep(0.001)
-                return True
-
-            fresh = self.manager.add(
-                coroutine if "async" in place else plain,
-                name=f"fresh on {place}",
-                threaded=place == "threads",
-                pool=place if "pool" in place else None,
-                overlap="allow",
-            )
-            runs = [fresh.trigger() for _ in range(size)]
-            for _ in runs:
-                assert meeting.acquire(timeout=LIMIT), f"{place} has lost a place"
-            go.set()
-            assert [run.result(LIMIT) for run in runs] == [True] * size
-        executors = self.manager._pipeline.executors
-        assert executors is not None
-        wait_until(lambda: not any(one.running() or one.waiting() for one in executors.all()))
+        capacity_is_whole(self.manager)
 
     def nothing_is_left(self) -> None:
         wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("task-")])
@@ -549,9 +519,13 @@ class Inline(Walk):
 
     threads = False
 
+    def fit(self, sort: Sort) -> Sort:
+        """In one thread a body cannot end before those that began inside it: they must not come without end."""
+        return dataclasses.replace(sort, seconds=None) if sort.overlap == "allow" else sort
+
     def wait(self, name: str, *, deaf: bool) -> None:
         run = current_run()
-        for _ in range(8):
+        for _ in range(4):
             if self.over.is_set():
                 return
             self.clock.sleep(2)
@@ -560,7 +534,7 @@ class Inline(Walk):
 
     async def wait_async(self, name: str, *, deaf: bool) -> None:
         left = deaf
-        for _ in range(8):
+        for _ in range(4):
             try:
                 await asyncio.sleep(0 if self.over.is_set() else 2)
             except asyncio.CancelledError:
@@ -572,10 +546,8 @@ class Inline(Walk):
     def call(self, name: str) -> None:
         if name not in self.model or self.sorts[name].asynchronous:
             return
-        try:
+        with contextlib.suppress(ValueError, RunCancelled):
             assert self.manager[name]() in (None, "done")
-        except Exception as error:
-            assert isinstance(error, ValueError) or type(error).__name__ == "RunCancelled"
 
     def capacity_is_whole(self) -> None:
         for place in PLACES:
@@ -597,6 +569,229 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.001)
+
+
+def wait_until_idle(manager: TaskManager) -> None:
+    """A run ends before the thread that executed it is done with it."""
+    executors = manager._pipeline.executors
+    assert executors is not None
+    wait_until(lambda: not any(one.running() or one.waiting() for one in executors.all()))
+
+
+def capacity_is_whole(manager: TaskManager) -> None:
+    """On each executor, as many bodies as it has places are under way at once."""
+    places = {"serial": 1, "threads": WORKERS, "pool": POOL, "async pool": POOL, "async": 10}
+    for place, size in places.items():
+        meeting = threading.Semaphore(0)
+        go = threading.Event()
+
+        def plain(meeting: threading.Semaphore = meeting, go: threading.Event = go) -> bool:
+            meeting.release()
+            return go.wait(LIMIT)
+
+        async def coroutine(meeting: threading.Semaphore = meeting, go: threading.Event = go) -> bool:
+            meeting.release()
+            while not go.is_set():
+                await asyncio.sleep(0.001)
+            return True
+
+        fresh = manager.add(
+            coroutine if "async" in place else plain,
+            name=f"fresh on {place}",
+            threaded=place == "threads",
+            pool=place if "pool" in place else None,
+            overlap="allow",
+        )
+        runs = [fresh.trigger() for _ in range(size)]
+        for _ in runs:
+            assert meeting.acquire(timeout=LIMIT), f"{place} has lost a place"
+        go.set()
+        assert [run.result(LIMIT) for run in runs] == [True] * size
+    wait_until_idle(manager)
+
+
+class Weather(threading.Thread):
+    """One of the threads of the storm. Its tasks are its own; the places and the mutexes are everybody's."""
+
+    def __init__(self, number: int, manager: TaskManager, observer: Observer, ended: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.number, self.manager, self.observer, self.ended = number, manager, observer, ended
+        self.store = observer.store
+        self.random = random.Random(f"{number} {time.time_ns()}")
+        self.sorts: dict[str, Sort] = {}
+        self.here: set[str] = set()
+        self.runs: collections.deque[Run] = collections.deque(maxlen=50)
+        self.errors: list[BaseException] = []
+        self.acts = [self.trigger] * 8 + [self.cancel] * 4 + [self.turn, self.call, self.come_and_go, self.look]
+
+    def run(self) -> None:
+        try:
+            for place in PLACES:
+                self.declare(f"{self.number} {place}", place)
+            while not self.ended.is_set():
+                with contextlib.suppress(ManagerStateError):  # stopped by another thread
+                    self.random.choice(self.acts)()
+        except BaseException as error:
+            self.errors.append(error)
+
+    def declare(self, name: str, place: str) -> None:
+        draw = self.random.choice
+        overlap: Any = draw(["skip", "queue", "cancel_previous", "allow"])
+        mutex = draw([None, None, None, "one"])
+        self.sorts[name] = Sort(
+            "flaky", place, overlap, draw([1, 2]), mutex, draw([0, 1, 2]), draw([None, 0.004]), None
+        )
+        self.add(name)
+
+    def add(self, name: str) -> None:
+        sort, observer = self.sorts[name], self.observer
+        self.store.gone.discard(name)
+        retry = Retrying(stop=stop_after_attempt(1 + sort.retries), wait=wait_fixed(self.random.choice([0, 0.002])))
+        self.manager.add(
+            self.body_of(sort),
+            every(0.01).seconds,
+            name=name,
+            threaded=sort.place == "threads",
+            pool=sort.place if "pool" in sort.place else None,
+            overlap=sort.overlap,
+            max_concurrent=sort.max_concurrent,
+            mutex=sort.mutex,
+            retry=retry if sort.retries else None,
+            timeout=sort.timeout,
+            on_success=observer.callback("success"),
+            on_failed=observer.callback("failed"),
+            on_complete=observer.callback("complete"),
+        )
+        self.here.add(name)
+
+    def body_of(self, sort: Sort) -> Callable[[], Any]:
+        observer, drawn = self.observer, random.Random(self.number)
+
+        def plain() -> str:
+            key = observer.enter(sort)
+            try:
+                run = current_run()
+                for _ in range(drawn.randrange(4)):  # about as long as its limit
+                    time.sleep(0.002)
+                    if drawn.random() < 0.5:
+                        run.check_cancelled()
+                if drawn.random() < 0.3:
+                    raise ValueError("by chance")
+                return "done"
+            finally:
+                observer.leave(key)
+
+        async def coroutine() -> str:
+            key = observer.enter(sort)
+            try:
+                for _ in range(drawn.randrange(4)):
+                    await asyncio.sleep(0.002)
+                if drawn.random() < 0.3:
+                    raise ValueError("by chance")
+                return "done"
+            finally:
+                observer.leave(key)
+
+        return coroutine if sort.asynchronous else plain
+
+    def one(self) -> str | None:
+        return self.random.choice(sorted(self.here)) if self.here else None
+
+    def trigger(self) -> None:
+        if name := self.one():
+            run = self.manager[name].trigger()
+            self.runs.append(run)
+            if name in self.store.off:
+                assert (run.state, run.reason) == ("skipped", "disabled")
+
+    def cancel(self) -> None:
+        if self.runs:
+            time.sleep(self.random.choice([0, 0.001, 0.004]))
+            self.random.choice(self.runs).cancel("by the storm")
+
+    def turn(self) -> None:
+        if name := self.one():
+            if name in self.store.off:
+                self.store.off.pop(name, None)
+                self.manager[name].enable()
+            else:
+                self.manager[name].disable()
+                self.store.off[name] = object()
+
+    def call(self) -> None:
+        name = self.one()
+        if name and not self.sorts[name].asynchronous:
+            with contextlib.suppress(ValueError, RunCancelled):
+                assert self.manager[name]() in (None, "done")
+
+    def come_and_go(self) -> None:
+        name = self.random.choice(sorted(self.sorts))
+        if name in self.here:
+            self.manager.remove(name)
+            self.store.gone.add(name)
+            self.here.discard(name)
+        else:
+            self.add(name)
+
+    def look(self) -> None:
+        if self.number == 0 and self.random.random() < 0.2:
+            begun = time.monotonic()
+            self.manager.stop(self.random.choice([0, 0.02]))
+            assert time.monotonic() - begun < 10
+            self.manager.run()
+        names = {detail["name"] for detail in self.manager.tasks_detail}
+        assert names >= self.here
+        for run in list(self.runs):
+            assert run.attempt <= 1 + self.sorts[run.task].retries
+
+
+@pytest.fixture
+def fast_switching() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def storm(seconds: float) -> None:
+    store, ended = Journal(), threading.Event()
+    observer = Observer(store)
+    manager = TaskManager([], store=store, max_workers=WORKERS, pools={"pool": POOL, "async pool": POOL})
+    threads = [Weather(number, manager, observer, ended) for number in range(6)]
+    try:
+        with mock.patch.object(lifecycle, "CANCEL_TIMEOUT", 0.02):
+            manager.run()
+            for thread in threads:
+                thread.start()
+            ended.wait(seconds)
+            ended.set()
+            for thread in threads:
+                thread.join(LIMIT)
+                assert not thread.is_alive()
+            assert [error for thread in threads for error in thread.errors] == []
+            for name in list(manager):
+                manager.remove(name)
+            wait_until(lambda: store.active() == [] and observer.inside == {})
+            wait_until_idle(manager)
+            capacity_is_whole(manager)
+            manager.stop(5)
+    finally:
+        ended.set()
+        manager.stop(0)
+        observer.close()
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("task-")])
+    assert store.wrong == []
+    assert (store._held, store._mutexes, store._waiting) == ({}, {}, {})
+    sorts = {name: sort for thread in threads for name, sort in thread.sorts.items()}
+    assert len(store.seen) > 100
+    observer.check_runs(sorts)
+    observer.check_callbacks(set(sorts))
+    observer.check_counts()
+    assert [str(finding) for finding in manager.audit()] == []
+
+
+def test_a_storm_of_threads_leaves_every_run_with_one_end_and_every_place_whole(fast_switching: None) -> None:
+    storm(4)
 
 
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
