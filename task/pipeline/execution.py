@@ -159,7 +159,8 @@ class Execution:
         if run.attempt != attempt or run.state is not RUNNING:
             return
         stoppable = run.stopper is not None
-        run.ask_to_stop("timeout")
+        if run.asked is None:  # else it was cancelled, and stays so: it is not repeated
+            run.ask_to_stop("timeout")
         if stoppable:
             self._later(run, STOP_GRACE, functools.partial(self._overrun, binding, run, attempt))
         else:
@@ -167,16 +168,18 @@ class Execution:
 
     def _overrun(self, binding: Binding, run: Run, attempt: int) -> None:
         """The body goes on past its limit and cannot be stopped: the run ends without it."""
-        if run.attempt != attempt or run.state is not RUNNING or binding.executor is None:
-            return
-        run.overrunning = True
-        replaced = binding.executor.replace(run)
+        executor = binding.executor
+        with self._settling:  # it may end at this very moment: `body_ended` comes after that
+            if run.attempt != attempt or run.state is not RUNNING or executor is None:
+                return
+            run.overrunning = True
+        replaced = executor.replace(run)
         self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
         settlement = self._pipeline.settlement
         if binding.on_loop:
-            binding.executor.submit(lambda _: settlement.overran_async(binding, run, attempt), run, 1_000_000)
+            executor.submit(lambda _: settlement.overran_async(binding, run, attempt), run, 1_000_000)
         elif replaced:
-            binding.executor.submit(lambda _: settlement.overran(binding, run, attempt), run, 1_000_000)
+            executor.submit(lambda _: settlement.overran(binding, run, attempt), run, 1_000_000)
         elif self._pipeline.executors is not None:  # too many were replaced already: it keeps its place
             self._pipeline.executors.service.submit(lambda _: settlement.overran(binding, run, attempt), run)
         self._pipeline.tell(run_overrunning, run=run)
@@ -206,7 +209,7 @@ class Execution:
         self._pipeline.hand_over(binding, run)
 
     def body_ended(self, binding: Binding, run: Run) -> None:
-        """A body has ended after its attempt had."""
+        """A body that had a time limit has ended: before its attempt, or after that had ended without it."""
         with self._settling:
             run.overrunning = False
             due_again, run.due_again = run.due_again, False

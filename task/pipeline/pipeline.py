@@ -212,7 +212,7 @@ class Pipeline:
             return self._call_async(binding, args, kwargs)
         if binding.inside():
             return binding.body(*args, **kwargs)
-        run = self._admit_call(binding, kwargs)
+        run = self._admit_call(binding, args, kwargs)
         if run is None:
             return None
         token, trace = set_current_run(run), run.trace
@@ -233,7 +233,7 @@ class Pipeline:
     async def _call_async(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if binding.inside():
             return await binding.body(*args, **kwargs)
-        run = self._admit_call(binding, kwargs)
+        run = self._admit_call(binding, args, kwargs)
         if run is None:
             return None
         token, trace = set_current_run(run), run.trace
@@ -251,9 +251,9 @@ class Pipeline:
             if leave is not None:
                 leave()
 
-    def _admit_call(self, binding: Binding, kwargs: Mapping[str, Any]) -> Run | None:
+    def _admit_call(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Run | None:
         now = self.clock.now()
-        run = binding.new_run("call", now, parameters=kwargs or None)
+        run = binding.new_run("call", now, parameters=kwargs or None, args=args)
         run.outer = peek_current_run()
         if self.tracing is not None:
             self.tracing.expect(run)

@@ -128,11 +128,9 @@ class Settlement:
             run.error = "its result asks for another attempt"
         if failure is not None:
             run.error, run.traceback = describe(failure, run.mask)
-        if verdict.wait is not None:
-            ended = not self._repeat(binding, run, attempt, state, verdict.wait)
-        else:
+        if verdict.wait is None:
             return self._finish(binding, run, attempt, state, result, failure, over)
-        if ended and over:
+        if not self._repeat(binding, run, attempt, state, verdict.wait, over) and over:
             self._too_late(binding, run, state)
         return ()
 
@@ -150,12 +148,13 @@ class Settlement:
         idle = 0.0 if run.attempt == 1 else max(0.0, elapsed - _spent(run, now))
         return policy.judge(Ended(run.attempt, 0.0, elapsed, idle, failure, result))
 
-    def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float) -> bool:
+    def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float, over: bool) -> bool:
         pipeline = self._pipeline
         now = pipeline.clock.now()
         assert pipeline.scheduler is not None
         if not pipeline.store.retry(run, attempt, now):
             return False
+        self._body_ended(binding, run, over)
         logger.warning(
             "Task %r %s in attempt %d; the next follows in %.3g seconds: %s",
             run.task,
@@ -171,9 +170,25 @@ class Settlement:
         timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
         if not run.overrunning:  # else the reports of that are what can be taken back
             run.timer = timer
-        if run.state is not RunState.RETRYING:  # cancelled meanwhile
+        unwanted = self._unwanted(binding, run)
+        if unwanted is not None:
+            self.withdraw(binding, run, unwanted)
+        if run.state is not RunState.RETRYING:
             pipeline.scheduler.call_off(timer)
         return True
+
+    def _unwanted(self, binding: Binding, run: Run) -> str | None:
+        """Why a run that was found worth another attempt is not to have it: that was said meanwhile."""
+        if self._pipeline.closed is not None:
+            return "stopped"
+        if binding.released:
+            return "the task was removed"
+        return None if run.asked == "timeout" else run.asked
+
+    def _body_ended(self, binding: Binding, run: Run, over: bool) -> None:
+        """The attempt has ended with its body; at that very moment it may have been found to overrun."""
+        if over and binding.spec.policy.timeout is not None:
+            self._pipeline.execution.body_ended(binding, run)
 
     def _finish(
         self,
@@ -208,6 +223,7 @@ class Settlement:
             return ()
         if admitted:
             pipeline.hand_over_all(admitted)
+        self._body_ended(binding, run, over)
         return self._ended(binding, run, result)
 
     def _ended(self, binding: Binding, run: Run, result: Any) -> Sequence[Callback]:
@@ -260,6 +276,7 @@ class Settlement:
         if run.state.final:
             return False
         run.ask_to_stop(reason)
+        self.withdraw(binding, run, reason)  # its attempt may have ended meanwhile, with another to follow
         return True
 
     def withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
@@ -274,7 +291,7 @@ class Settlement:
         if not run.attempt:
             pipeline.tell(run_cancelled, run=run)
         pipeline.hand_over_all(admitted)
-        if callbacks and binding.executor is not None:
+        if callbacks:
             self._call_back_there(binding, run, callbacks)
         pipeline.release(binding, run, now)
         return True
@@ -306,7 +323,7 @@ class Settlement:
         try:
             return callback(run) if accepts_run(callback) else callback()
         except BaseException as error:
-            self._callback_failed(binding, callback, error)
+            self._callback_failed(binding, run, callback, error)
             return None
 
     async def _call_back_async(self, binding: Binding, run: Run, callback: Callback) -> None:
@@ -315,11 +332,15 @@ class Settlement:
             try:
                 await answer
             except BaseException as error:
-                self._callback_failed(binding, callback, error)
+                self._callback_failed(binding, run, callback, error)
 
     def _call_back_there(self, binding: Binding, run: Run, callbacks: Sequence[Callback]) -> None:
-        """On the executor of the task: the run was ended from elsewhere."""
-        assert binding.executor is not None
+        """On the executor of the task: the run was ended from elsewhere. On an event loop that takes no place."""
+        executors, executor = self._pipeline.executors, binding.executor
+        if binding.on_loop and executors is not None:
+            executor = executors.event_loop  # what waits at a gate when the manager stops never comes
+        if executor is None:
+            return
 
         async def on_loop(_: Run) -> None:
             set_current_run(run)
@@ -332,10 +353,10 @@ class Settlement:
                 self._call_back(binding, run, callback)
 
         fresh = contextvars.Context()
-        binding.executor.submit(on_loop if binding.on_loop else lambda run: fresh.run(on_thread, run), run)
+        executor.submit(on_loop if binding.on_loop else lambda run: fresh.run(on_thread, run), run)
 
-    def _callback_failed(self, binding: Binding, callback: object, error: BaseException) -> None:
-        line, text = describe(error)
+    def _callback_failed(self, binding: Binding, run: Run, callback: object, error: BaseException) -> None:
+        line, text = describe(error, run.mask)
         name = getattr(callback, "__name__", repr(callback))
         logger.error(
             "The callback %s of task %r raised %s; nothing else is affected\n%s", name, binding.name, line, text

@@ -124,6 +124,7 @@ class Run(RunFacts):
         """
         if self.state.final:
             return False
+        reason = self.mask(reason)
         if self.holder is not None:
             return self.holder.cancel(self, reason)
         self.ask_to_stop(reason)
@@ -135,10 +136,13 @@ class Run(RunFacts):
         It must only hand over, and not raise.
         """
         with self._lazy:
-            if not self.state.final:
+            waits = not self.state.final
+            if waits:
                 self._waiters = [*(self._waiters or ()), callback]
-                return
-        callback(self)
+        if not waits:
+            callback(self)
+        elif self.state.final:  # it became so meanwhile, and may not have seen the callback
+            self.ended()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._outcome().__await__()

@@ -81,7 +81,7 @@ class TaskSpec:
     #: The declared schedules; the manager works on copies.
     schedules: tuple[schedule_library.Job, ...] = ()
     #: What a scheduled run passes to the body, by name.
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=lambda: _NO_PARAMETERS)
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=lambda: _NO_PARAMETERS, repr=False)
     #: Called once a run, after its final state; with the run if they accept an argument.
     on_success: Callback | None = None
     on_failed: Callback | None = None
@@ -119,7 +119,9 @@ class TaskSpec:
         _check_options(name, options)
         options = {key: value for key, value in options.items() if value is not None}
         if "parameters" in options:
-            options["parameters"] = _check_parameters(name, func, options["parameters"])
+            options["parameters"] = _check_parameters(
+                name, func, options["parameters"], secret=options.get("redact") is not None
+            )
         if "tags" in options:
             options["tags"] = _check_tags(name, options["tags"])
         policy = RunPolicy.declare(name, {key: options.pop(key) for key in _POLICY if key in options})
@@ -221,9 +223,9 @@ def _check_one_schedule(name: str, job: Any) -> None:
         raise ScheduleError(f"Task {name!r}: {error}") from None
 
 
-def _check_parameters(name: str, func: Any, parameters: Any) -> Mapping[str, Any]:
+def _check_parameters(name: str, func: Any, parameters: Any, *, secret: bool) -> Mapping[str, Any]:
     """Refuse parameters that *func* does not take by name. Raises `ParameterError`; a read-only copy, converted."""
-    return types.MappingProxyType(Parameters(name, func).check(parameters))
+    return types.MappingProxyType(Parameters(name, func).check(parameters, secret=secret))
 
 
 def _check_tags(name: str, tags: Any) -> tuple[str, ...]:
