@@ -38,7 +38,7 @@ __all__ = ["Settlement"]
 Callback = Callable[..., object]
 
 # As in the pipeline: a look-up on the class costs as much as a small function.
-SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
+RUNNING, SUCCEEDED, FAILED, CANCELLED = RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 TIMED_OUT, LOST = RunState.TIMED_OUT, RunState.LOST
 
 SIGNALS = {
@@ -117,6 +117,9 @@ class Settlement:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
             self._take_back(run)
+        if over and (run.attempt != attempt or run.state is not RUNNING):
+            self._too_late(binding, run, _state_of(run, failure))
+            return ()
         if failure is None and run.asked is None and binding.spec.policy.retry is None:  # the common case
             return self._finish(binding, run, attempt, SUCCEEDED, result, None, over)
         if run.asked == "timeout" and not isinstance(failure, RunTimedOut):
@@ -283,7 +286,8 @@ class Settlement:
         """Cancel a run of which no body is under way; False when one is, or the run has ended."""
         pipeline = self._pipeline
         now = pipeline.clock.now()
-        admitted = pipeline.store.cancel(run, now, reason)
+        followers = binding.followers if run.attempt else ()  # none comes after what never began
+        admitted = pipeline.store.cancel(run, now, reason, followers)
         if admitted is None:
             return False
         self._take_back(run)

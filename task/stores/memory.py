@@ -282,11 +282,11 @@ class MemoryStore(Store):
             run.end_attempt(now)
             return True
 
-    def cancel(self, run: Run, now: Moment, reason: str) -> Sequence[Run] | None:
+    def cancel(self, run: Run, now: Moment, reason: str, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
         with self._lock:
             if run.state is RUNNING or run.state.final:
                 return None
-            admitted = self._finish(run, CANCELLED, now, reason, run.overrunning)
+            admitted = self._finish(run, CANCELLED, now, reason, run.overrunning, followers)
         run.ended()
         return admitted
 
@@ -304,10 +304,7 @@ class MemoryStore(Store):
         with self._lock:
             if run.state.final or (attempt is not None and (run.attempt != attempt or run.state is not RUNNING)):
                 return None
-            admitted = self._finish(run, state, now, reason, keep_place)
-            for follower in followers:
-                if state in follower.states:
-                    admitted = [*admitted, *self._follow(run, follower)]
+            admitted = self._finish(run, state, now, reason, keep_place, followers)
         run.ended()
         return admitted
 
@@ -315,7 +312,15 @@ class MemoryStore(Store):
         with self._lock:
             return self._leave_place(self._records.get(run.task), run)
 
-    def _finish(self, run: Run, state: RunState, now: Moment, reason: str | None, keep_place: bool) -> Sequence[Run]:
+    def _finish(
+        self,
+        run: Run,
+        state: RunState,
+        now: Moment,
+        reason: str | None,
+        keep_place: bool,
+        followers: Sequence[Follower],
+    ) -> Sequence[Run]:
         waited = run.waiting
         run.to(state)
         run.finished_at = now
@@ -329,6 +334,9 @@ class MemoryStore(Store):
         admitted = () if keep_place or waited else self._leave_place(record, run)
         if record is not None:
             self._sum_up(record, run, state)
+        for follower in followers:
+            if state in follower.states:
+                admitted = [*admitted, *self._follow(run, follower)]
         return admitted
 
     @staticmethod

@@ -89,6 +89,16 @@ def test_a_run_with_retries_is_followed_when_it_has_ended(manager: TaskManager, 
     assert times == [3.0]
 
 
+def test_always_is_also_when_a_run_is_cancelled_between_its_attempts(manager: TaskManager, clock: VirtualClock) -> None:
+    ran: list[int] = []
+    parent = manager.add(lambda: 1 / 0, name="parent", retry=3)
+    manager.add(lambda: ran.append(1), name="child", after=parent, when="always")
+    with manager:
+        parent.trigger().cancel()
+        clock.advance(seconds=1)
+    assert ran == [1]
+
+
 def test_a_disabled_child_is_skipped_with_the_reason(manager: TaskManager, clock: VirtualClock) -> None:
     parent = manager.add(lambda: 1, name="parent")
     child = manager.add(lambda: None, name="child", after=parent)
