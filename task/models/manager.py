@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import concurrent.futures
 import contextlib
 import datetime
 import os
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from task.clock import Clock
 from task.errors import DeclarationTypeError, ManagerStateError
@@ -26,6 +25,9 @@ from task.scheduler import Scheduler
 from task.schedules import shorten
 from task.spec import Schedules, TaskOptions
 from task.stores import Finding, MemoryStore, Store
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = ["TaskManager"]
 

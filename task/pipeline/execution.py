@@ -60,7 +60,8 @@ class Execution:
         failure: BaseException | None = None
         try:
             result = self._perform(binding, run)
-            refuse_unfinished(result)
+            if result is not None:
+                refuse_unfinished(result)
         except BaseException as error:
             failure = error
         try:

@@ -266,7 +266,7 @@ class MemoryStore(Store):
         with self._lock:
             if RUNNING not in run.state.following:
                 return False
-            run.to(RUNNING)
+            run.state = RUNNING
             run.begin_attempt(now)
             if run.attempt == 1:
                 record = self._records.get(run.task)
