@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import datetime
 import functools
@@ -18,6 +19,8 @@ from task.runs import Run, RunState, set_current_run
 from task.schedules import started
 
 if TYPE_CHECKING:
+    import asyncio
+
     from task.pipeline.pipeline import Pipeline
 
 __all__ = ["Execution"]
@@ -36,6 +39,10 @@ class Execution:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """A fresh lock, at first and after a fork."""
         self._settling = threading.Lock()
 
     def execute(self, binding: Binding, run: Run) -> None:
@@ -123,8 +130,8 @@ class Execution:
             started(run.jobs, now)
             if binding.spec.policy.timeout is not None and pipeline.scheduler is not None:
                 self._limit(binding, run, binding.spec.policy.timeout)
-        else:
-            pipeline.store.start(run, now)
+        elif not pipeline.store.start(run, now):  # a newer run has taken its place already
+            return False
         run.process, run.thread = os.getpid(), threading.current_thread().name
         pipeline.tell(run_started, run=run)
         return True
@@ -207,17 +214,25 @@ def _make_stoppable(run: Run) -> None:
     """Asked to stop, the coroutine under way here is cancelled, as long as its body runs."""
     import asyncio
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task()
     assert task is not None
-
-    def cancel() -> None:
-        if run.stopper is stop:
-            task.cancel()
-
-    def stop() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(cancel)
-
-    run.stopper = stop
+    run.stopper = stop = _Stop(run, asyncio.get_running_loop(), task)
     if run.is_cancelled():
         stop()
+
+
+class _Stop:
+    """Cancels the coroutine of a run, as long as its body runs. No cycle is left when that has ended."""
+
+    __slots__ = ("_loop", "_run", "_task")
+
+    def __init__(self, run: Run, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        self._run, self._loop, self._task = run, loop, task
+
+    def __call__(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._run.stopper is self:
+            self._task.cancel()
