@@ -34,7 +34,7 @@ WORKERS = 4
 POOL = 2
 
 #: Whatever is waited for on threads comes within this, or the test fails. Seconds.
-LIMIT = 5
+LIMIT = 20
 
 NAMES = "abcd"
 PLACES = ("serial", "threads", "async", "pool", "async pool")

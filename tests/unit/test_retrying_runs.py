@@ -496,6 +496,7 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         assert run.wait(5)
         assert (run.state, attempts) == (("succeeded", [1, 2]) if ending == "fails" else ("timed_out", [1]))
         assert not sample.is_running
+        wait_for(lambda: threads.running() == [])
         clock.advance(minutes=3)
         assert manager.scheduler._heap.live() == []
 
