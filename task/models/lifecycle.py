@@ -164,6 +164,8 @@ class Lifecycle:
         self._await(waits, CANCEL_TIMEOUT)
         for run in waits:
             self._pipeline.lose(run, f"still running {timeout:g} seconds after the manager was told to stop")
+        if not self._clock.inline:
+            self._pipeline.settlement.await_withdrawals(CANCEL_TIMEOUT)
 
     def _close_services(self, executors: Executors) -> None:
         """After the last run: those that live on the event loop are closed there."""
@@ -226,7 +228,7 @@ class Lifecycle:
         self._pipeline.services.reset_after_fork()
         self._pipeline.execution.renew_lock()
         self._scheduler.reset_after_fork()
-        self._pipeline.executors = None
+        self._pipeline.reset_after_fork()
         if self.pid is not None:
             self._pipeline.refusal = ForkedError
             self._pipeline.closed = f"this process was forked from the one that runs the manager ({self.pid})"

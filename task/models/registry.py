@@ -180,15 +180,15 @@ class Registry:
 
     def warn_of_twins(self) -> None:
         """Say which tasks other managers of this process run too, with a ledger of their own."""
-        mine = {found.spec for found in self.tasks.values()}
+        mine = {found.spec for found in list(self.tasks.values())}  # other threads may add and remove
         others = [
             other
             for other in list(_registries)
             if other is not self and other.scheduling and other._pipeline.store is not self._pipeline.store
-            if any(found.spec in mine for found in other.tasks.values())
+            if any(found.spec in mine for found in list(other.tasks.values()))
         ]
         if others:
-            names = sorted(self.tasks.keys() & set().union(*(other.tasks for other in others)))
+            names = sorted(set(self.tasks) & set().union(*(list(other.tasks) for other in others)))
             logger.warning(
                 "%d other managers of this process run the tasks %s as well, with stores of their own: each slot "
                 "will fire in each of them. Give them one store, or different tasks.",

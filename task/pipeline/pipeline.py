@@ -79,6 +79,12 @@ class Pipeline:
         if self.watch is not None:
             self.watch.begin()
 
+    def reset_after_fork(self) -> None:
+        """Fresh locks, no executors: a forked child has none of the parent's threads."""
+        self.executors = None
+        self.execution.renew_lock()
+        self.settlement.renew_lock()
+
     # Ways in.
 
     def fire(self, binding: Binding, due: Due) -> None:
@@ -257,10 +263,11 @@ class Pipeline:
         run.outer = peek_current_run()
         if self.tracing is not None:
             self.tracing.expect(run)
-        if not self.store.claim(run, binding.limits) or run.state is not QUEUED:
+        if not self.store.claim(run, binding.limits) or run.state is SKIPPED:
             self.skipped(run)
             return None
-        self.execution.start(binding, run)
+        if not self.execution.start(binding, run):
+            run.result(0)  # raises what it ended with
         return run
 
     def active(self, name: str | None = None) -> list[Run]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import datetime
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from task.errors import RunLost, RunTimedOut
@@ -57,6 +59,29 @@ class Settlement:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """A fresh lock, at first and after a fork."""
+        self._changed = threading.Condition()
+        #: How many withdrawals are under way: their runs have ended, and what follows is not handed over yet.
+        self._withdrawing = 0
+
+    def await_withdrawals(self, timeout: float) -> None:
+        """Wait until what follows those under way is handed over: after that the executors may be closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._withdrawing, timeout)
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        with self._changed:
+            self._withdrawing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._withdrawing -= 1
+                self._changed.notify_all()
 
     # A body has ended.
 
@@ -284,6 +309,10 @@ class Settlement:
 
     def withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
         """Cancel a run of which no body is under way; False when one is, or the run has ended."""
+        with self._under_way():
+            return self._withdraw(binding, run, reason)
+
+    def _withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
         pipeline = self._pipeline
         now = pipeline.clock.now()
         followers = binding.followers if run.attempt else ()  # none comes after what never began

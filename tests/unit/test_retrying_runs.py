@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from task import (
     run_retrying,
     task_disabled,
 )
+from task.executors import Work
 from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
@@ -499,10 +501,10 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         threads = manager._pipeline.executors.threads  # type: ignore[union-attr]  # it runs
         replace = threads.replace
 
-        def replace_when_it_has_ended(one: Run) -> bool:
+        def replace_when_it_has_ended(one: Run, work: Work) -> bool:
             gate.set()
             wait_for(lambda: run.state != "running")
-            return replace(one)
+            return replace(one, work)
 
         threads.replace = replace_when_it_has_ended  # type: ignore[method-assign]  # a moment of the test's choice
         clock.advance(seconds=5)
@@ -511,6 +513,7 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         assert run.wait(5)
         assert (run.state, attempts) == (("succeeded", [1, 2]) if ending == "fails" else ("timed_out", [1]))
         assert not sample.is_running
+        wait_for(lambda: threads.running() == [])
         clock.advance(minutes=3)
         assert manager.scheduler._heap.live() == []
 
@@ -608,3 +611,52 @@ def test_a_run_that_is_cancelled_by_a_stop_is_told_though_its_pool_is_full(wait_
     assert begun.wait(5)
     manager.stop(timeout=0)
     assert told == ["cancelled"]
+
+
+def test_what_is_called_back_for_a_cancelled_run_is_handed_over_before_a_stop_is_done(
+    monkeypatch: pytest.MonkeyPatch, wait_for: WaitFor
+) -> None:
+    manager, told, begun = TaskManager([]), list[str](), threading.Event()
+    settlement, stopped = manager._pipeline.settlement, manager._lifecycle.stopped
+    hand_over = settlement._call_back_there
+
+    def slowly(*arguments: Any) -> None:
+        begun.set()
+        stopped.wait(0.2)  # in vain: the stop waits for this
+        hand_over(*arguments)
+
+    monkeypatch.setattr(settlement, "_call_back_there", slowly)
+    sample = manager.add(
+        failing(1), name="sample", threaded=True, retry=3, on_complete=lambda run: told.append(str(run.state))
+    )
+    manager.run()
+    run = sample.trigger()
+    wait_for(lambda: run.state == "retrying")
+    canceller = threading.Thread(target=run.cancel)
+    canceller.start()
+    assert begun.wait(5)
+    manager.stop()
+    canceller.join(5)
+    assert told == ["cancelled"]
+
+
+class CancelsWhatStarts(MemoryStore):
+    """As a newer run does with ``overlap="cancel_previous"``, when it comes in this moment."""
+
+    def start(self, run: Run, now: datetime.datetime) -> bool:
+        run.cancel("a newer run takes its place")
+        return super().start(run, now)
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_call_that_is_cancelled_before_it_starts_has_no_body(kind: str) -> None:
+    manager, bodies = TaskManager([], store=CancelsWhatStarts()), list[int]()
+
+    async def coroutine() -> None:
+        bodies.append(1)
+
+    sample = manager.add(coroutine if kind == "async" else lambda: bodies.append(1), name="sample")
+    with pytest.raises(RunCancelled, match="a newer run takes its place"):
+        _ = asyncio.run(sample()) if kind == "async" else sample()
+    assert bodies == []
+    assert [(str(run.state), run.attempt) for run in manager.runs()] == [("cancelled", 0)]
