@@ -7,10 +7,11 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from task.errors import DeclarationTypeError, MissingExtraError, ParameterError, did_you_mean
+from task.runs import Redactor
 from task.schedules import shorten
 
 __all__ = ["UNKNOWN", "Parameters", "name_of_type"]
@@ -35,11 +36,13 @@ class Parameters:
     {'name': 'Ada', 'times': 3}
     """
 
-    def __init__(self, name: str, body: Callable[..., Any]) -> None:
+    def __init__(self, name: str, body: Callable[..., Any], redact: Collection[str] = ()) -> None:
         #: The name of the task, for messages.
         self.name = name
         #: The function, bound to its instance where it is a method.
         self.body = body
+        #: The parameters whose values no message may show.
+        self.redact = redact
         #: What is filled in, and so never passed: names and their types.
         self.injected = _NO_NAMES
 
@@ -184,12 +187,15 @@ class Parameters:
                 raise self._refusal(key, hint, value, "it is of another type") from None
             return value
         except Exception as error:  # its own, or of the constructor of a user's class
-            raise self._refusal(key, hint, value, f"{error}"[:_EXPLANATION_LIMIT]) from error
+            raise self._refusal(key, hint, value, str(error)) from (None if self.redact else error)
 
     def _refusal(self, key: str, hint: Any, value: object, explanation: str) -> ParameterError:
+        redactor = Redactor(self.redact, {key: value})
+        shown = redactor.text(shorten(redactor.mapping({key: value})[key]))
+        why = redactor.text(explanation)[:_EXPLANATION_LIMIT]
         return ParameterError(
-            f"Task {self.name!r}: the parameter {key!r} takes {name_of_type(hint)}, and {shorten(value)} does not fit: "
-            f"{explanation}. Pass a value that does."
+            f"Task {self.name!r}: the parameter {key!r} takes {name_of_type(hint)}, and {shown} does not fit: {why}. "
+            "Pass a value that does."
         )
 
     @functools.cached_property

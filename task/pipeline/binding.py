@@ -102,7 +102,7 @@ class Binding:
         if self.plan is not None:
             return self.plan.parameters
         if self.own_parameters is None:
-            self.own_parameters = Parameters(self.name, self.body)
+            self.own_parameters = Parameters(self.name, self.body, self.spec.policy.redact)
         return self.own_parameters
 
     def accept(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class TaskSpec:
     #: The declared schedules; the manager works on copies.
     schedules: tuple[schedule_library.Job, ...] = ()
     #: What a scheduled run passes to the body, by name.
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=lambda: _NO_PARAMETERS)
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=lambda: _NO_PARAMETERS, repr=False)
     #: Called once a run, after its final state; with the run if they accept an argument.
     on_success: Callback | None = None
     on_failed: Callback | None = None
@@ -118,11 +118,11 @@ class TaskSpec:
         name = _check_name(func, options.pop("name", None))
         _check_options(name, options)
         options = {key: value for key, value in options.items() if value is not None}
+        policy = RunPolicy.declare(name, {key: options.pop(key) for key in _POLICY if key in options})
         if "parameters" in options:
-            options["parameters"] = _check_parameters(name, func, options["parameters"])
+            options["parameters"] = _check_parameters(name, func, options["parameters"], policy.redact)
         if "tags" in options:
             options["tags"] = _check_tags(name, options["tags"])
-        policy = RunPolicy.declare(name, {key: options.pop(key) for key in _POLICY if key in options})
         spec = cls(func, name, _check_schedules(name, schedule), policy=policy, **options)
         _check_values(spec)
         return spec
@@ -221,9 +221,9 @@ def _check_one_schedule(name: str, job: Any) -> None:
         raise ScheduleError(f"Task {name!r}: {error}") from None
 
 
-def _check_parameters(name: str, func: Any, parameters: Any) -> Mapping[str, Any]:
+def _check_parameters(name: str, func: Any, parameters: Any, redact: frozenset[str]) -> Mapping[str, Any]:
     """Refuse parameters that *func* does not take by name. Raises `ParameterError`; a read-only copy, converted."""
-    return types.MappingProxyType(Parameters(name, func).check(parameters))
+    return types.MappingProxyType(Parameters(name, func, redact).check(parameters))
 
 
 def _check_tags(name: str, tags: Any) -> tuple[str, ...]:
