@@ -141,7 +141,7 @@ class _InlinePool:
         self._runs: list[Run] = []
         self._replaced: list[Run] = []
 
-    def submit(self, work: Work, run: Run, priority: int = 0) -> None:
+    def submit(self, work: Work, run: Run, priority: float = 0) -> None:
         self._backlog.put(work, run, priority)
         while len(self._runs) < self._size and (item := self._backlog.pop()) is not None:
             next_work, next_run = item
@@ -157,11 +157,12 @@ class _InlinePool:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
         if run not in self._runs:
             return False
         self._runs.remove(run)
         self._replaced.append(run)
+        self.submit(work, run, math.inf)
         return True
 
     def stack(self, run: Run) -> str | None:
@@ -233,7 +234,8 @@ class _InlineEventLoop:
     def waiting(self) -> int:
         return 0
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
+        self.submit(work, run)
         return True
 
     def stack(self, run: Run) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import queue
 import sys
 import threading
@@ -42,8 +43,11 @@ class Executor(Protocol):
     def waiting(self) -> int:
         """How many runs wait for a place."""
 
-    def replace(self, run: Run) -> bool:
-        """Give the place of *run* to others: its body overruns, and cannot be stopped. False where that cannot be."""
+    def replace(self, run: Run, work: Work) -> bool:
+        """Give the place of *run*, whose body overruns and cannot be stopped, to others: to ``work(run)`` first.
+
+        False where that cannot be; then *work* is not done.
+        """
 
     def stack(self, run: Run) -> str | None:
         """Where the body of *run* is at this moment, as text; None when that is not known."""
@@ -58,10 +62,10 @@ class Backlog:
     __slots__ = ("_items", "_order")
 
     def __init__(self) -> None:
-        self._items: list[tuple[int, int, Work, Run]] = []
+        self._items: list[tuple[float, int, Work, Run]] = []
         self._order = itertools.count()
 
-    def put(self, work: Work, run: Run, priority: int) -> None:
+    def put(self, work: Work, run: Run, priority: float) -> None:
         """Add one."""
         heapq.heappush(self._items, (-priority, next(self._order), work, run))
 
@@ -102,10 +106,7 @@ class _Worker(threading.Thread):
                 logger.exception("An executor failed on %r; it goes on", self.current)
             # Nothing may keep the run, or a frame of its body, alive until the next one comes.
             del work, item
-            self.current = None
-            self.done += 1
-            if self.replaced:
-                self.pool.left(self)
+            if self.pool.ended(self):
                 return
 
 
@@ -162,25 +163,31 @@ class ThreadPool:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
         with self._changing:
             worker = self._occupied_by(run, self._workers)
             if worker is None or self._closed or len(self._replaced) >= REPLACEMENTS:
                 return False
             self._workers.remove(worker)
             self._replaced.append(worker)
-            self._submitted -= worker.done + 1
+            self._submitted -= worker.done  # its run makes room for *work*, which nothing that waits may overtake
             worker.replaced = True
+            self._backlog.put(work, run, math.inf)
             try:
                 self._grow()
             except RuntimeError as error:
                 logger.warning("No thread can be started to replace one of %s: %s", self.name, error)
+        self._tokens.put(None)
         return True
 
-    def left(self, worker: _Worker) -> None:
-        """A replaced worker has ended its body after all."""
+    def ended(self, worker: _Worker) -> bool:
+        """A worker has ended a run; whether it was replaced meanwhile, and so ends itself."""
         with self._changing:
-            self._replaced.remove(worker)
+            worker.current = None
+            worker.done += 1
+            if worker.replaced:
+                self._replaced.remove(worker)
+            return worker.replaced
 
     def stack(self, run: Run) -> str | None:
         """Where the body of *run* is at this moment, as text; None when it does not run here."""

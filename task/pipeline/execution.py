@@ -14,7 +14,7 @@ from task.events import run_overrunning, run_started
 from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import refuse_unfinished
-from task.runs import Run, RunState, set_current_run
+from task.runs import OUT_OF_TIME, Run, RunState, set_current_run
 from task.schedules import started
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Execution:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """A fresh lock, after a fork. It guards `Run.overrunning` and what waits for its end."""
         self._settling = threading.Lock()
 
     def execute(self, binding: Binding, run: Run) -> None:
@@ -143,30 +147,35 @@ class Execution:
         if run.attempt != attempt or run.state is not RUNNING:
             return
         stoppable = run.stopper is not None
-        run.ask_to_stop("timeout")
-        if stoppable:
+        if stoppable:  # before it is asked: its end takes this back
             self._later(run, STOP_GRACE, functools.partial(self._overrun, binding, run, attempt))
-        else:
+        if run.asked is None:  # else a person's reason stands: there is no further attempt
+            run.ask_to_stop(OUT_OF_TIME)
+        if not stoppable:
             self._overrun(binding, run, attempt)
 
     def _overrun(self, binding: Binding, run: Run, attempt: int) -> None:
         """The body goes on past its limit and cannot be stopped: the run ends without it."""
-        if run.attempt != attempt or run.state is not RUNNING or binding.executor is None:
-            return
-        run.overrunning = True
-        replaced = binding.executor.replace(run)
+        with self._settling:  # whoever ends the attempt from now on sees that it overruns, and calls `body_ended`
+            if run.attempt != attempt or run.state is not RUNNING or binding.executor is None:
+                return
+            run.overrunning = True
         self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
-        settlement = self._pipeline.settlement
-        if binding.on_loop:
-            binding.executor.submit(lambda _: settlement.overran_async(binding, run, attempt), run, 1_000_000)
-        elif replaced:
-            binding.executor.submit(lambda _: settlement.overran(binding, run, attempt), run, 1_000_000)
-        elif self._pipeline.executors is not None:  # too many were replaced already: it keeps its place
-            self._pipeline.executors.service.submit(lambda _: settlement.overran(binding, run, attempt), run)
         self._pipeline.tell(run_overrunning, run=run)
+        settlement = self._pipeline.settlement
+        settle = settlement.overran_async if binding.on_loop else settlement.overran
+
+        def work(_: Run) -> Any:
+            return settle(binding, run, attempt)
+
+        executors = self._pipeline.executors
+        if not binding.executor.replace(run, work) and executors is not None:
+            executors.service.submit(work, run)  # too many were replaced already: it keeps its place
 
     def _report(self, binding: Binding, run: Run, attempt: int) -> None:
-        if not run.overrunning or binding.executor is None or self._pipeline.scheduler is None:
+        if not run.overrunning or run.attempt != attempt:
+            return
+        if binding.executor is None or self._pipeline.scheduler is None:
             return
         executor, limit = binding.executor, binding.spec.policy.timeout
         self._pipeline.scheduler.announcer.post(

@@ -22,7 +22,7 @@ from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import describe, forget_frames, is_cancellation, text_of
 from task.retries import Ended, Verdict
-from task.runs import Run, RunState
+from task.runs import OUT_OF_TIME, Run, RunState, set_current_run
 from task.schedules import CancelJob
 from task.spec import accepts_run
 from task.stores import Switch
@@ -38,7 +38,7 @@ Callback = Callable[..., object]
 
 # As in the pipeline: a look-up on the class costs as much as a small function.
 SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
-TIMED_OUT, LOST = RunState.TIMED_OUT, RunState.LOST
+TIMED_OUT, LOST, RUNNING = RunState.TIMED_OUT, RunState.LOST, RunState.RUNNING
 
 SIGNALS = {
     SUCCEEDED: run_succeeded,
@@ -111,9 +111,12 @@ class Settlement:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
             self._take_back(run)
-        if run.asked == "timeout" and not isinstance(failure, RunTimedOut):
+        if run.asked == OUT_OF_TIME and not _is_own(failure, RunTimedOut):
             failure = self._exceeded(binding)
         state = _state_of(run, failure)
+        if over and (run.state is not RUNNING or run.attempt != attempt):
+            self._too_late(binding, run, state)
+            return ()
         verdict = self._judge(binding, run, state, result, failure)
         if state is SUCCEEDED and not verdict.accepted:
             state = FAILED
@@ -121,12 +124,14 @@ class Settlement:
         if failure is not None:
             run.error, run.traceback = describe(failure, run.mask)
         if verdict.wait is not None:
-            ended = not self._repeat(binding, run, attempt, state, verdict.wait)
+            callbacks = self._repeat(binding, run, attempt, state, verdict.wait)
         else:
-            return self._finish(binding, run, attempt, state, result, failure, over)
-        if ended and over:
+            callbacks = self._finish(binding, run, attempt, state, result, failure, over)
+        if over and callbacks is None:
             self._too_late(binding, run, state)
-        return ()
+        elif over and run.overrunning:  # it has ended by itself just before it was settled without it
+            self._pipeline.execution.body_ended(binding, run)
+        return callbacks or ()
 
     def _judge(
         self, binding: Binding, run: Run, state: RunState, result: Any, failure: BaseException | None
@@ -135,7 +140,7 @@ class Settlement:
         policy, pipeline = binding.spec.policy.retry, self._pipeline
         if policy is None or run.trigger == "call" or state not in (SUCCEEDED, FAILED, TIMED_OUT):
             return _STANDS
-        if run.asked not in (None, "timeout") or pipeline.closed is not None or binding.released:
+        if run.asked not in (None, OUT_OF_TIME) or pipeline.closed is not None or binding.released:
             return _STANDS
         now = pipeline.clock.now()
         attempts = run.attempts
@@ -143,12 +148,15 @@ class Settlement:
         elapsed = (now - (run.started_at or now)).total_seconds()
         return policy.judge(Ended(run.attempt, 0.0, elapsed, max(0.0, elapsed - spent), failure, result))
 
-    def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float) -> bool:
+    def _repeat(
+        self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float
+    ) -> Sequence[Callback] | None:
+        """Let it wait for its next attempt; None when the run, or this attempt, was settled already."""
         pipeline = self._pipeline
         now = pipeline.clock.now()
         assert pipeline.scheduler is not None
         if not pipeline.store.retry(run, attempt, now):
-            return False
+            return None
         logger.warning(
             "Task %r %s in attempt %d; the next follows in %.3g seconds: %s",
             run.task,
@@ -160,11 +168,13 @@ class Settlement:
         pipeline.tell(run_retrying, run=run, seconds=seconds)
         call = functools.partial(pipeline.execution.again, binding, run)
         timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
-        if not run.overrunning:  # else the reports of that are what can be taken back
+        if not run.overrunning and run.attempt == attempt:  # else the reports of that are what can be taken back
             run.timer = timer
         if run.state is not RunState.RETRYING:  # cancelled meanwhile
             pipeline.scheduler.call_off(timer)
-        return True
+        elif run.asked not in (None, OUT_OF_TIME) or pipeline.closed is not None:  # after it was judged
+            self.withdraw(binding, run, run.asked or "stopped")
+        return ()
 
     def _finish(
         self,
@@ -175,7 +185,8 @@ class Settlement:
         result: Any,
         failure: BaseException | None,
         over: bool,
-    ) -> Sequence[Callback]:
+    ) -> Sequence[Callback] | None:
+        """Record how it ended; the callbacks that this calls for, None when it was settled already."""
         pipeline = self._pipeline
         if failure is None:
             run.keep_value(result)
@@ -194,9 +205,7 @@ class Settlement:
             followers=binding.followers,
         )
         if admitted is None:
-            if over:
-                self._too_late(binding, run, state)
-            return ()
+            return None
         pipeline.hand_over_all(admitted)
         return self._ended(binding, run, result)
 
@@ -248,16 +257,19 @@ class Settlement:
         if run.state.final:
             return False
         run.ask_to_stop(reason)
+        self.withdraw(binding, run, reason)  # its attempt may have failed before it was asked
         return True
 
     def withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
         """Cancel a run of which no body is under way; False when one is, or the run has ended."""
         pipeline = self._pipeline
         now = pipeline.clock.now()
-        admitted = pipeline.store.cancel(run, now, reason)
+        admitted = pipeline.store.cancel(run, now, reason, followers=binding.followers)
         if admitted is None:
             return False
-        self._take_back(run)
+        if not run.overrunning:  # else its body goes on being reported
+            self._take_back(run)
+            admitted = [*admitted, *pipeline.store.release(run)]  # its body may have ended just now
         callbacks = self._ended(binding, run, None) if run.attempt else ()
         if not run.attempt:
             pipeline.tell(run_cancelled, run=run)
@@ -291,19 +303,23 @@ class Settlement:
     # Callbacks.
 
     def _call_back(self, binding: Binding, run: Run, callback: Callback) -> object:
+        token = set_current_run(run)  # its body was elsewhere, if it was ended without that
         try:
             return callback(run) if accepts_run(callback) else callback()
         except BaseException as error:
-            self._callback_failed(binding, callback, error)
+            self._callback_failed(run, callback, error)
             return None
+        finally:
+            token.var.reset(token)
 
     async def _call_back_async(self, binding: Binding, run: Run, callback: Callback) -> None:
         answer = self._call_back(binding, run, callback)
         if inspect.isawaitable(answer):
+            set_current_run(run)  # in the context of this task of the event loop
             try:
                 await answer
             except BaseException as error:
-                self._callback_failed(binding, callback, error)
+                self._callback_failed(run, callback, error)
 
     def _call_back_there(self, binding: Binding, run: Run, callbacks: Sequence[Callback]) -> None:
         """On the executor of the task: the run was ended from elsewhere."""
@@ -319,12 +335,10 @@ class Settlement:
 
         binding.executor.submit(on_loop if binding.on_loop else on_thread, run)
 
-    def _callback_failed(self, binding: Binding, callback: object, error: BaseException) -> None:
-        line, text = describe(error)
+    def _callback_failed(self, run: Run, callback: object, error: BaseException) -> None:
+        line, text = describe(error, run.mask)
         name = getattr(callback, "__name__", repr(callback))
-        logger.error(
-            "The callback %s of task %r raised %s; nothing else is affected\n%s", name, binding.name, line, text
-        )
+        logger.error("The callback %s of task %r raised %s; nothing else is affected\n%s", name, run.task, line, text)
 
     def end_schedules(self, binding: Binding, run: Run, jobs: Iterable[schedule.Job]) -> None:
         """Remove schedules: the body returned `CancelJob`, or ``max_runs`` is reached."""
@@ -339,8 +353,13 @@ def _state_of(run: Run, failure: BaseException | None) -> RunState:
     """How an attempt ended."""
     if failure is None:
         return SUCCEEDED
-    if run.asked == "timeout" or isinstance(failure, RunTimedOut):
+    if run.asked == OUT_OF_TIME or _is_own(failure, RunTimedOut):
         return TIMED_OUT
     if is_cancellation(failure, run):
         return CANCELLED
-    return LOST if isinstance(failure, RunLost) else FAILED
+    return LOST if _is_own(failure, RunLost) else FAILED
+
+
+def _is_own(failure: BaseException | None, kind: type[RunTimedOut | RunLost]) -> bool:
+    """Whether that is how the run itself ended; a body may raise what the result of another run raised."""
+    return isinstance(failure, kind) and failure.run_id is None

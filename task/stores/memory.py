@@ -195,7 +195,8 @@ class MemoryStore(Store):
         return self._admit_waiting() if self._waiting else ()
 
     def _let_wait(self, record: _Record, run: Run, limits: Limits, reason: str) -> None:
-        run.waiting, run.reason = True, reason
+        run.waiting = run.waited = True
+        run.reason = reason
         record.waiting += 1
         self._waiting[run] = limits
         self._append(record, run)
@@ -275,11 +276,13 @@ class MemoryStore(Store):
             run.end_attempt(now)
             return True
 
-    def cancel(self, run: Run, now: Moment, reason: str) -> Sequence[Run] | None:
+    def cancel(self, run: Run, now: Moment, reason: str, *, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
         with self._lock:
             if run.state is RUNNING or run.state.final:
                 return None
+            started = run.attempt > 0
             admitted = self._finish(run, CANCELLED, now, reason, run.overrunning)
+            admitted = self._follow_all(run, followers if started else (), admitted)
         run.ended()
         return admitted
 
@@ -297,10 +300,7 @@ class MemoryStore(Store):
         with self._lock:
             if run.state.final or (attempt is not None and (run.attempt != attempt or run.state is not RUNNING)):
                 return None
-            admitted = self._finish(run, state, now, reason, keep_place)
-            for follower in followers:
-                if state in follower.states:
-                    admitted = [*admitted, *self._follow(run, follower)]
+            admitted = self._follow_all(run, followers, self._finish(run, state, now, reason, keep_place))
         run.ended()
         return admitted
 
@@ -316,7 +316,7 @@ class MemoryStore(Store):
         if waited and record is not None:
             self._stop_waiting(record, run)
         run.reason = reason or run.reason
-        run.forget_secrets()
+        run.forget_inputs()
         admitted = () if keep_place or waited else self._leave_place(run)
         if record is not None:
             self._sum_up(record, run, state)
@@ -334,6 +334,12 @@ class MemoryStore(Store):
         elif state is FAILED or state is TIMED_OUT:
             summary.failures += 1
             summary.consecutive_failures += 1
+
+    def _follow_all(self, parent: Run, followers: Sequence[Follower], admitted: Sequence[Run]) -> Sequence[Run]:
+        for follower in followers:
+            if parent.state in follower.states:
+                admitted = [*admitted, *self._follow(parent, follower)]
+        return admitted
 
     def _follow(self, parent: Run, follower: Follower) -> Sequence[Run]:
         """One that it comes after has ended; its run, if that was the last one missing."""
