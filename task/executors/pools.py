@@ -203,7 +203,8 @@ class ThreadPool:
         with self._changing:
             self._closed = True
             workers = list(self._workers)
-        for _ in workers:
+            waiting = len(workers) + len(self._replaced)  # one that was replaced as its body ended waits here, too
+        for _ in range(waiting):
             self._tokens.put(None)
         for worker in workers:
             if worker.current is None and worker is not threading.current_thread():

@@ -7,11 +7,10 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from task.errors import DeclarationTypeError, MissingExtraError, ParameterError, did_you_mean
-from task.runs import Redactor
 from task.schedules import shorten
 
 __all__ = ["UNKNOWN", "Parameters", "name_of_type"]
@@ -36,13 +35,11 @@ class Parameters:
     {'name': 'Ada', 'times': 3}
     """
 
-    def __init__(self, name: str, body: Callable[..., Any], redact: Collection[str] = ()) -> None:
+    def __init__(self, name: str, body: Callable[..., Any]) -> None:
         #: The name of the task, for messages.
         self.name = name
         #: The function, bound to its instance where it is a method.
         self.body = body
-        #: The parameters whose values no message may show.
-        self.redact = redact
         #: What is filled in, and so never passed: names and their types.
         self.injected = _NO_NAMES
 
@@ -52,31 +49,29 @@ class Parameters:
         other.injected = types.MappingProxyType(dict(injected))
         return other
 
-    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The *values*, converted to the annotated types.
+    def check(self, values: Mapping[str, Any], *, secret: bool = False) -> dict[str, Any]:
+        """The *values*, converted to the annotated types. With *secret*, no error shows any of them.
 
         Raises `ParameterError` for a name that the body does not take or that is filled in, and for a value that
         does not fit; `DeclarationTypeError` for what is no mapping of names.
         """
         if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
             raise DeclarationTypeError(
-                f"Task {self.name!r}: parameters is a dict of names and values, not {shorten(values)}."
+                f"Task {self.name!r}: parameters is a dict of names and values, not {_shown(values, secret)}."
             )
         if not values:
             return {}
         for key in values:
             self._check_name(key)
-        return {key: self._check_value(key, value) for key, value in values.items()}
+        return {key: self._check_value(key, value, secret) for key, value in values.items()}
 
     def missing(self, values: Mapping[str, Any]) -> list[str]:
         """The required parameters that are neither among *values* nor filled in, in the order of the signature."""
         by_name = self._by_name
         return [
             key
-            for key, parameter in self._accepted.items()
-            if parameter.default is UNKNOWN
-            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            and key not in self.injected
+            for key in self._required
+            if key not in self.injected
             and not (key in values and key in by_name)  # one that is positional only cannot be passed by name
         ]
 
@@ -88,6 +83,22 @@ class Parameters:
             return frozenset(self._signature.bind_partial(*args, **kwargs).arguments)
         except TypeError:
             return frozenset(kwargs)
+
+    def values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """All that the body gets in a direct call, by name, its defaults included.
+
+        >>> def greet(name: str, times: int = 1): ...
+        >>> Parameters("greet", greet).values(("Ada",), {})
+        {'name': 'Ada', 'times': 1}
+        """
+        if self._signature is None:
+            return dict(kwargs)
+        try:
+            bound = self._signature.bind_partial(*args, **kwargs)
+        except TypeError:  # the body will say so
+            return dict(kwargs)
+        bound.apply_defaults()
+        return bound.arguments
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of an object that holds the parameters.
@@ -136,6 +147,15 @@ class Parameters:
         return {key: parameter for key, parameter in self._accepted.items() if parameter.kind in kinds}
 
     @functools.cached_property
+    def _required(self) -> tuple[str, ...]:
+        """What has no default."""
+        return tuple(
+            key
+            for key, parameter in self._accepted.items()
+            if parameter.default is UNKNOWN and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        )
+
+    @functools.cached_property
     def _takes_any(self) -> bool:
         """Whether any other name is taken too."""
         kinds = [parameter.kind for parameter in self._accepted.values()]
@@ -170,7 +190,7 @@ class Parameters:
         hint = did_you_mean(key, known, f"It takes: {', '.join(known) or 'none'}.")
         raise ParameterError(f"Task {self.name!r}: the body takes no parameter {shorten(key)}. {hint}")
 
-    def _check_value(self, key: str, value: Any) -> Any:
+    def _check_value(self, key: str, value: Any, secret: bool) -> Any:
         hint = self.hints[key] if key in self._by_name else self._hint_of_others
         if hint is UNKNOWN or hint is Any:
             return value
@@ -184,18 +204,17 @@ class Parameters:
             return msgspec.convert(value, hint, strict=False)
         except TypeError:  # a type that msgspec does not know
             if fits is False:
-                raise self._refusal(key, hint, value, "it is of another type") from None
+                raise self._refusal(key, hint, _shown(value, secret), "it is of another type") from None
             return value
         except Exception as error:  # its own, or of the constructor of a user's class
-            raise self._refusal(key, hint, value, str(error)) from (None if self.redact else error)
+            if secret:
+                raise self._refusal(key, hint, _shown(value, secret), "it is no such value") from None
+            raise self._refusal(key, hint, _shown(value, secret), f"{error}"[:_EXPLANATION_LIMIT]) from error
 
-    def _refusal(self, key: str, hint: Any, value: object, explanation: str) -> ParameterError:
-        redactor = Redactor(self.redact, {key: value})
-        shown = redactor.text(shorten(redactor.mapping({key: value})[key]))
-        why = redactor.text(explanation)[:_EXPLANATION_LIMIT]
+    def _refusal(self, key: str, hint: Any, value: str, explanation: str) -> ParameterError:
         return ParameterError(
-            f"Task {self.name!r}: the parameter {key!r} takes {name_of_type(hint)}, and {shown} does not fit: {why}. "
-            "Pass a value that does."
+            f"Task {self.name!r}: the parameter {key!r} takes {name_of_type(hint)}, and {value} does not fit: "
+            f"{explanation}. Pass a value that does."
         )
 
     @functools.cached_property
@@ -205,6 +224,10 @@ class Parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
                 return self.hints[key]
         return UNKNOWN
+
+
+def _shown(value: object, secret: bool) -> str:
+    return f"what was given ({type(value).__name__})" if secret else shorten(value)
 
 
 def name_of_type(hint: Any) -> str:

@@ -147,8 +147,7 @@ class Registry:
         As long as the manager does not run, the service for a parameter may still be provided.
         """
         binding, spec = found.binding, found.spec
-        parameters = Parameters(found.name, binding.body, spec.policy.redact)
-        plan = InjectionPlan.of(parameters, self._pipeline.services)
+        plan = InjectionPlan.of(Parameters(found.name, binding.body), self._pipeline.services)
         complete = bool(spec.schedules or spec.run_at_start or spec.policy.after)
         if complete and not self.scheduling:
             missing = plan.parameters.missing(spec.parameters)

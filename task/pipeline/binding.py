@@ -88,12 +88,14 @@ class Binding:
         parameters: Mapping[str, Any] | None = None,
         jobs: tuple[schedule.Job, ...] = (),
         parent_id: str | None = None,
+        args: tuple[Any, ...] = (),
     ) -> Run:
-        """A run of this task, not admitted yet."""
+        """A run of this task, not admitted yet. *args* are what a direct call passes by position."""
         run = Run(self.name, trigger, now, slot=slot, parameters=parameters, jobs=jobs, parent_id=parent_id)
         run.holder = self
         if self.spec.policy.redact:
-            run.redactor = Redactor(self.spec.policy.redact, parameters or {})
+            given = self.parameters.values(args, parameters or {})  # and what it has by default
+            run.redactor = Redactor(self.spec.policy.redact, {**(parameters or {}), **given})
         return run
 
     @property
@@ -102,7 +104,7 @@ class Binding:
         if self.plan is not None:
             return self.plan.parameters
         if self.own_parameters is None:
-            self.own_parameters = Parameters(self.name, self.body, self.spec.policy.redact)
+            self.own_parameters = Parameters(self.name, self.body)
         return self.own_parameters
 
     def accept(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +112,8 @@ class Binding:
 
         Raises `ParameterError` for a value that does not fit, and for a parameter that is missing.
         """
-        given = {**self.spec.parameters, **self.parameters.check(values)}
+        secret = bool(self.spec.policy.redact)
+        given = {**self.spec.parameters, **(self.parameters.check(values, secret=secret) if values else {})}
         missing = self.parameters.missing(given)
         if missing:
             raise ParameterError(f"Task {self.name!r} cannot run without its parameter {missing[0]!r}: pass it.")

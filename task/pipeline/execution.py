@@ -30,6 +30,9 @@ REPORT_INTERVAL = 60.0
 
 RUNNING = RunState.RUNNING
 
+#: This process: kept, since asking the system for each run costs as much as a small function.
+_process = os.getpid()
+
 
 class Execution:
     """Runs the bodies of one pipeline."""
@@ -39,7 +42,7 @@ class Execution:
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """A fresh lock, after a fork. It guards `Run.overrunning` and what waits for its end."""
+        """A fresh lock, after a fork. It is held between the end of a body and that of its attempt."""
         self._settling = threading.Lock()
 
     def execute(self, binding: Binding, run: Run) -> None:
@@ -51,11 +54,14 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()  # the context ends with the attempt
         result: Any = None
         failure: BaseException | None = None
         try:
             result = self._perform(binding, run)
-            refuse_unfinished(result)
+            if result is not None:
+                refuse_unfinished(result)
         except BaseException as error:
             failure = error
         try:
@@ -76,9 +82,13 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()
         result: Any = None
         failure: BaseException | None = None
-        _make_stoppable(run)
+        run.stopper = _CoroutineStopper(run)
+        if run.is_cancelled():
+            run.stopper()
         try:
             result = await self._perform_async(binding, run)
             refuse_unfinished(result)
@@ -129,8 +139,11 @@ class Execution:
                 self._limit(binding, run, binding.spec.policy.timeout)
         else:
             pipeline.store.start(run, now)
-        run.process, run.thread = os.getpid(), threading.current_thread().name
-        pipeline.tell(run_started, run=run)
+        run.process, run.thread = _process, threading.current_thread().name
+        if pipeline.tracing is not None:
+            pipeline.tracing.begin(run)
+        if run_started.receivers:
+            pipeline.tell(run_started, run=run)
         return True
 
     # The time limit of an attempt. What is on the heap is called on the loop: it only asks, and hands over.
@@ -149,15 +162,16 @@ class Execution:
         stoppable = run.stopper is not None
         if stoppable:  # before it is asked: its end takes this back
             self._later(run, STOP_GRACE, functools.partial(self._overrun, binding, run, attempt))
-        if run.asked is None:  # else a person's reason stands: there is no further attempt
+        if run.asked is None:  # else it was cancelled, and stays so: it is not repeated
             run.ask_to_stop(OUT_OF_TIME)
         if not stoppable:
             self._overrun(binding, run, attempt)
 
     def _overrun(self, binding: Binding, run: Run, attempt: int) -> None:
         """The body goes on past its limit and cannot be stopped: the run ends without it."""
-        with self._settling:  # whoever ends the attempt from now on sees that it overruns, and calls `body_ended`
-            if run.attempt != attempt or run.state is not RUNNING or binding.executor is None:
+        executor = binding.executor
+        with self._settling:  # it may end at this very moment: `body_ended` comes after that
+            if run.attempt != attempt or run.state is not RUNNING or executor is None:
                 return
             run.overrunning = True
         self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
@@ -169,7 +183,7 @@ class Execution:
             return settle(binding, run, attempt)
 
         executors = self._pipeline.executors
-        if not binding.executor.replace(run, work) and executors is not None:
+        if not executor.replace(run, work) and executors is not None:
             executors.service.submit(work, run)  # too many were replaced already: it keeps its place
 
     def _report(self, binding: Binding, run: Run, attempt: int) -> None:
@@ -199,7 +213,7 @@ class Execution:
         self._pipeline.hand_over(binding, run)
 
     def body_ended(self, binding: Binding, run: Run) -> None:
-        """A body has ended after its attempt had."""
+        """A body that had a time limit has ended: before its attempt, or after that had ended without it."""
         with self._settling:
             run.overrunning = False
             due_again, run.due_again = run.due_again, False
@@ -209,21 +223,29 @@ class Execution:
             self._pipeline.hand_over_all(self._pipeline.store.release(run))
 
 
-def _make_stoppable(run: Run) -> None:
-    """Asked to stop, the coroutine under way here is cancelled, as long as its body runs."""
-    import asyncio
+class _CoroutineStopper:
+    """Asked to stop, it cancels the coroutine under way here, as long as its body runs."""
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
+    def __init__(self, run: Run) -> None:
+        import asyncio
 
-    def cancel() -> None:
-        if run.stopper is stop:
-            task.cancel()
+        task = asyncio.current_task()
+        assert task is not None
+        self._run, self._task, self._loop = run, task, asyncio.get_running_loop()
 
-    def stop() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(cancel)
+    def __call__(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
 
-    run.stopper = stop
-    if run.is_cancelled():
-        stop()
+    def _cancel(self) -> None:
+        if self._run.stopper is self:
+            self._task.cancel()
+
+
+def _after_fork() -> None:
+    global _process
+    _process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

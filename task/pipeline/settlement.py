@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime
 import functools
 import inspect
@@ -37,8 +38,8 @@ __all__ = ["Settlement"]
 Callback = Callable[..., object]
 
 # As in the pipeline: a look-up on the class costs as much as a small function.
-SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
-TIMED_OUT, LOST, RUNNING = RunState.TIMED_OUT, RunState.LOST, RunState.RUNNING
+RUNNING, SUCCEEDED, FAILED, CANCELLED = RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
+TIMED_OUT, LOST = RunState.TIMED_OUT, RunState.LOST
 
 SIGNALS = {
     SUCCEEDED: run_succeeded,
@@ -79,6 +80,10 @@ class Settlement:
 
     def overran(self, binding: Binding, run: Run, attempt: int) -> None:
         """The body goes on, past its time: record the attempt without it."""
+        contextvars.Context().run(self._overran, binding, run, attempt)
+
+    def _overran(self, binding: Binding, run: Run, attempt: int) -> None:
+        set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 self._call_back(binding, run, callback)
@@ -87,6 +92,7 @@ class Settlement:
 
     async def overran_async(self, binding: Binding, run: Run, attempt: int) -> None:
         """The same on the event loop."""
+        set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 await self._call_back_async(binding, run, callback)
@@ -111,27 +117,25 @@ class Settlement:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
             self._take_back(run)
+        if over and (run.attempt != attempt or run.state is not RUNNING):
+            self._too_late(binding, run, _state_of(run, failure))
+            return ()
+        if failure is None and run.asked is None and binding.spec.policy.retry is None:  # the common case
+            return self._finish(binding, run, attempt, SUCCEEDED, result, None, over)
         if run.asked == OUT_OF_TIME and not _is_own(failure, RunTimedOut):
             failure = self._exceeded(binding)
         state = _state_of(run, failure)
-        if over and (run.state is not RUNNING or run.attempt != attempt):
-            self._too_late(binding, run, state)
-            return ()
         verdict = self._judge(binding, run, state, result, failure)
         if state is SUCCEEDED and not verdict.accepted:
             state = FAILED
             run.error = "its result asks for another attempt"
         if failure is not None:
             run.error, run.traceback = describe(failure, run.mask)
-        if verdict.wait is not None:
-            callbacks = self._repeat(binding, run, attempt, state, verdict.wait)
-        else:
-            callbacks = self._finish(binding, run, attempt, state, result, failure, over)
-        if over and callbacks is None:
+        if verdict.wait is None:
+            return self._finish(binding, run, attempt, state, result, failure, over)
+        if not self._repeat(binding, run, attempt, state, verdict.wait, over) and over:
             self._too_late(binding, run, state)
-        elif over and run.overrunning:  # it has ended by itself just before it was settled without it
-            self._pipeline.execution.body_ended(binding, run)
-        return callbacks or ()
+        return ()
 
     def _judge(
         self, binding: Binding, run: Run, state: RunState, result: Any, failure: BaseException | None
@@ -143,20 +147,17 @@ class Settlement:
         if run.asked not in (None, OUT_OF_TIME) or pipeline.closed is not None or binding.released:
             return _STANDS
         now = pipeline.clock.now()
-        attempts = run.attempts
-        spent = sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in attempts)
         elapsed = (now - (run.started_at or now)).total_seconds()
-        return policy.judge(Ended(run.attempt, 0.0, elapsed, max(0.0, elapsed - spent), failure, result))
+        idle = 0.0 if run.attempt == 1 else max(0.0, elapsed - _spent(run, now))
+        return policy.judge(Ended(run.attempt, 0.0, elapsed, idle, failure, result))
 
-    def _repeat(
-        self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float
-    ) -> Sequence[Callback] | None:
-        """Let it wait for its next attempt; None when the run, or this attempt, was settled already."""
+    def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float, over: bool) -> bool:
         pipeline = self._pipeline
         now = pipeline.clock.now()
         assert pipeline.scheduler is not None
         if not pipeline.store.retry(run, attempt, now):
-            return None
+            return False
+        self._body_ended(binding, run, over)
         logger.warning(
             "Task %r %s in attempt %d; the next follows in %.3g seconds: %s",
             run.task,
@@ -165,16 +166,32 @@ class Settlement:
             seconds,
             run.error,
         )
+        if (trace := run.trace) is not None:
+            trace.retrying(run, seconds, now)
         pipeline.tell(run_retrying, run=run, seconds=seconds)
         call = functools.partial(pipeline.execution.again, binding, run)
         timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
         if not run.overrunning and run.attempt == attempt:  # else the reports of that are what can be taken back
             run.timer = timer
-        if run.state is not RunState.RETRYING:  # cancelled meanwhile
+        unwanted = self._unwanted(binding, run)
+        if unwanted is not None:
+            self.withdraw(binding, run, unwanted)
+        if run.state is not RunState.RETRYING:
             pipeline.scheduler.call_off(timer)
-        elif run.asked not in (None, OUT_OF_TIME) or pipeline.closed is not None:  # after it was judged
-            self.withdraw(binding, run, run.asked or "stopped")
-        return ()
+        return True
+
+    def _unwanted(self, binding: Binding, run: Run) -> str | None:
+        """Why a run that was found worth another attempt is not to have it: that was said meanwhile."""
+        if self._pipeline.closed is not None:
+            return "stopped"
+        if binding.released:
+            return "the task was removed"
+        return None if run.asked == OUT_OF_TIME else run.asked
+
+    def _body_ended(self, binding: Binding, run: Run, over: bool) -> None:
+        """The attempt has ended with its body; at that very moment it may have been found to overrun."""
+        if over and binding.spec.policy.timeout is not None:
+            self._pipeline.execution.body_ended(binding, run)
 
     def _finish(
         self,
@@ -185,8 +202,7 @@ class Settlement:
         result: Any,
         failure: BaseException | None,
         over: bool,
-    ) -> Sequence[Callback] | None:
-        """Record how it ended; the callbacks that this calls for, None when it was settled already."""
+    ) -> Sequence[Callback]:
         pipeline = self._pipeline
         if failure is None:
             run.keep_value(result)
@@ -205,8 +221,12 @@ class Settlement:
             followers=binding.followers,
         )
         if admitted is None:
-            return None
-        pipeline.hand_over_all(admitted)
+            if over:
+                self._too_late(binding, run, state)
+            return ()
+        if admitted:
+            pipeline.hand_over_all(admitted)
+        self._body_ended(binding, run, over)
         return self._ended(binding, run, result)
 
     def _ended(self, binding: Binding, run: Run, result: Any) -> Sequence[Callback]:
@@ -215,13 +235,13 @@ class Settlement:
         if state is not SUCCEEDED:
             if state is not CANCELLED:
                 logger.error("Task %r %s: %s\n%s", spec.name, state, run.error, run.traceback or "")
-            if spec.policy.disable_after is not None and state in (FAILED, TIMED_OUT):
-                self._disable_after(binding, spec.policy.disable_after)
         elif result is not None and run.jobs and (result is CancelJob or isinstance(result, CancelJob)):
             self.end_schedules(binding, run, run.jobs)
         signal = SIGNALS[state]
         if signal.receivers:
             self._pipeline.tell(signal, run=run)
+        if spec.policy.disable_after is not None and state in (FAILED, TIMED_OUT):
+            self._disable_after(binding, spec.policy.disable_after)
         wanted = spec.on_success if state is SUCCEEDED else None
         if state is FAILED or state is TIMED_OUT:
             wanted = spec.on_failed
@@ -237,6 +257,8 @@ class Settlement:
             state,
             run.state,
         )
+        if run.state.final and (trace := run.trace) is not None:  # it was lost while this attempt began
+            trace.end(run)
         self._pipeline.execution.body_ended(binding, run)
 
     def _disable_after(self, binding: Binding, count: int) -> None:
@@ -257,14 +279,15 @@ class Settlement:
         if run.state.final:
             return False
         run.ask_to_stop(reason)
-        self.withdraw(binding, run, reason)  # its attempt may have failed before it was asked
+        self.withdraw(binding, run, reason)  # its attempt may have ended meanwhile, with another to follow
         return True
 
     def withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
         """Cancel a run of which no body is under way; False when one is, or the run has ended."""
         pipeline = self._pipeline
         now = pipeline.clock.now()
-        admitted = pipeline.store.cancel(run, now, reason, followers=binding.followers)
+        followers = binding.followers if run.attempt else ()  # none comes after what never began
+        admitted = pipeline.store.cancel(run, now, reason, followers)
         if admitted is None:
             return False
         if not run.overrunning:  # else its body goes on being reported
@@ -274,7 +297,7 @@ class Settlement:
         if not run.attempt:
             pipeline.tell(run_cancelled, run=run)
         pipeline.hand_over_all(admitted)
-        if callbacks and binding.executor is not None:
+        if callbacks:
             self._call_back_there(binding, run, callbacks)
         pipeline.release(binding, run, now)
         return True
@@ -297,48 +320,53 @@ class Settlement:
             self._pipeline.scheduler.call_off(timer)
 
     def _let_go(self, binding: Binding, run: Run) -> None:
-        if run.state.final:
+        if binding.entry is not None and binding.entry.held and run.state.final:
             self._pipeline.release(binding, run, run.finished_at or self._pipeline.clock.now())
 
     # Callbacks.
 
     def _call_back(self, binding: Binding, run: Run, callback: Callback) -> object:
-        token = set_current_run(run)  # its body was elsewhere, if it was ended without that
         try:
             return callback(run) if accepts_run(callback) else callback()
         except BaseException as error:
-            self._callback_failed(run, callback, error)
+            self._callback_failed(binding, run, callback, error)
             return None
-        finally:
-            token.var.reset(token)
 
     async def _call_back_async(self, binding: Binding, run: Run, callback: Callback) -> None:
         answer = self._call_back(binding, run, callback)
         if inspect.isawaitable(answer):
-            set_current_run(run)  # in the context of this task of the event loop
             try:
                 await answer
             except BaseException as error:
-                self._callback_failed(run, callback, error)
+                self._callback_failed(binding, run, callback, error)
 
     def _call_back_there(self, binding: Binding, run: Run, callbacks: Sequence[Callback]) -> None:
-        """On the executor of the task: the run was ended from elsewhere."""
-        assert binding.executor is not None
+        """On the executor of the task: the run was ended from elsewhere. On an event loop that takes no place."""
+        executors, executor = self._pipeline.executors, binding.executor
+        if binding.on_loop and executors is not None:
+            executor = executors.event_loop  # what waits at a gate when the manager stops never comes
+        if executor is None:
+            return
 
         async def on_loop(_: Run) -> None:
+            set_current_run(run)
             for callback in callbacks:
                 await self._call_back_async(binding, run, callback)
 
         def on_thread(_: Run) -> None:
+            set_current_run(run)
             for callback in callbacks:
                 self._call_back(binding, run, callback)
 
-        binding.executor.submit(on_loop if binding.on_loop else on_thread, run)
+        fresh = contextvars.Context()
+        executor.submit(on_loop if binding.on_loop else lambda run: fresh.run(on_thread, run), run)
 
-    def _callback_failed(self, run: Run, callback: object, error: BaseException) -> None:
+    def _callback_failed(self, binding: Binding, run: Run, callback: object, error: BaseException) -> None:
         line, text = describe(error, run.mask)
         name = getattr(callback, "__name__", repr(callback))
-        logger.error("The callback %s of task %r raised %s; nothing else is affected\n%s", name, run.task, line, text)
+        logger.error(
+            "The callback %s of task %r raised %s; nothing else is affected\n%s", name, binding.name, line, text
+        )
 
     def end_schedules(self, binding: Binding, run: Run, jobs: Iterable[schedule.Job]) -> None:
         """Remove schedules: the body returned `CancelJob`, or ``max_runs`` is reached."""
@@ -347,6 +375,11 @@ class Settlement:
         for job in jobs:
             scheduler.drop(job)
             self._pipeline.store.retire(binding.name, job, run.slot or self._pipeline.clock.now())
+
+
+def _spent(run: Run, now: datetime.datetime) -> float:
+    """The seconds of its attempts, without the waits between them."""
+    return sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in run.attempts)
 
 
 def _state_of(run: Run, failure: BaseException | None) -> RunState:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from task.runs.run import Run
     from task.schedules import Missed
+    from task.tracing import RunTrace
 
 __all__ = ["NOTHING", "OUT_OF_TIME", "Attempt", "Holder", "ParentResults", "RunFacts"]
 
@@ -117,6 +118,7 @@ class RunFacts:
         "task",
         "thread",
         "timer",
+        "trace",
         "traceback",
         "trigger",
         "waited",
@@ -191,6 +193,8 @@ class RunFacts:
         self.due_again = False
         #: What is on the scheduler's heap for it: its time limit, or its next attempt.
         self.timer: Any = None
+        #: Draws it as spans while it is under way, where somebody wants that.
+        self.trace: RunTrace | None = None
         #: What the tasks returned that it comes after.
         self.inputs: ParentResults | None = None
         #: Masks secrets, where there are any.

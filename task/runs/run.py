@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import math
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
@@ -57,16 +58,16 @@ class Run(RunFacts):
         More than 100 counts as 100, less than 0 as 0. Raises `ParameterError` for what is no number.
         """
         try:
-            told = min(100.0, max(0.0, float(percent)))
+            told = float(percent)
         except (TypeError, ValueError):
-            told = float("nan")
-        if told != told:
+            told = math.nan
+        if math.isnan(told):
             raise ParameterError(
                 f"Task {self.task!r}: progress is a number from 0 to 100, not {type(percent).__name__} "
                 f"{str(percent)[:50]!r}."
             )
         self.message = self.mask(str(message))[:MESSAGE_LIMIT]  # masked before it is cut: half a secret is one, too
-        self.progress = told
+        self.progress = min(100.0, max(0.0, told))
         if self.holder is not None:
             self.holder.progressed(self)
         return _TOLD
@@ -96,16 +97,17 @@ class Run(RunFacts):
         """Wait until the run is final, at most *timeout* seconds; whether it is."""
         if self.state.final:
             return True
-        ended = threading.Event()
+        ended = threading.Lock()  # held until then: an Event would be made of a lock, a condition and a queue
+        ended.acquire()
 
         def tell(_: Run) -> None:
-            ended.set()
+            ended.release()
 
         self.add_done_callback(tell)
-        try:
-            return ended.wait(timeout)
-        finally:
-            self._forget_callback(tell)
+        if ended.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            return True
+        self._forget_callback(tell)
+        return False
 
     def result(self, timeout: float | None = None) -> Any:
         """What the body returned, once it has, waiting at most *timeout* seconds; its exception is raised.
@@ -134,6 +136,7 @@ class Run(RunFacts):
         """
         if self.state.final:
             return False
+        reason = self.mask(reason)
         if self.holder is not None:
             return self.holder.cancel(self, reason)
         self.ask_to_stop(reason)
@@ -239,7 +242,9 @@ class Run(RunFacts):
             self.parameters = self.redactor.mapping_at_last(self.parameters)
 
     def ended(self) -> None:
-        """Wake those who wait for the final state."""
+        """End what draws it, and wake those who wait for the final state."""
+        if self.trace is not None:
+            self.trace.end(self)
         if self._waiters is not None:
             with self._lazy:
                 waiters, self._waiters = self._waiters, None
@@ -262,9 +267,11 @@ class Run(RunFacts):
         if value is NOTHING or value is None or isinstance(value, (bool, int, float)):
             return self
         row = Run.__new__(Run)
+        self._id = self.id  # it is made when it is first asked for: both must have the same
         for name in _COPIED:
             setattr(row, name, getattr(self, name))
-        row._value, row._waiters, row.stopper, row.timer, row.overrunning = NOTHING, None, None, None, False
+        row._value, row._waiters, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None
+        row.overrunning = False
         return row
 
     def _with_text(self, error: BaseException) -> BaseException:

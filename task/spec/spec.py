@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import datetime
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import schedule as schedule_library
 
@@ -17,6 +16,9 @@ from task.injection import Parameters
 from task.schedules import Misfire, check_job, shorten
 from task.schedules.slots import follows_elapsed_time, period_of
 from task.spec.policy import DEFAULT_POLICY, Overlap, RunPolicy, When
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = [
     "Schedules",
@@ -118,11 +120,13 @@ class TaskSpec:
         name = _check_name(func, options.pop("name", None))
         _check_options(name, options)
         options = {key: value for key, value in options.items() if value is not None}
-        policy = RunPolicy.declare(name, {key: options.pop(key) for key in _POLICY if key in options})
         if "parameters" in options:
-            options["parameters"] = _check_parameters(name, func, options["parameters"], policy.redact)
+            options["parameters"] = _check_parameters(
+                name, func, options["parameters"], secret=options.get("redact") is not None
+            )
         if "tags" in options:
             options["tags"] = _check_tags(name, options["tags"])
+        policy = RunPolicy.declare(name, {key: options.pop(key) for key in _POLICY if key in options})
         spec = cls(func, name, _check_schedules(name, schedule), policy=policy, **options)
         _check_values(spec)
         return spec
@@ -221,9 +225,9 @@ def _check_one_schedule(name: str, job: Any) -> None:
         raise ScheduleError(f"Task {name!r}: {error}") from None
 
 
-def _check_parameters(name: str, func: Any, parameters: Any, redact: frozenset[str]) -> Mapping[str, Any]:
+def _check_parameters(name: str, func: Any, parameters: Any, *, secret: bool) -> Mapping[str, Any]:
     """Refuse parameters that *func* does not take by name. Raises `ParameterError`; a read-only copy, converted."""
-    return types.MappingProxyType(Parameters(name, func, redact).check(parameters))
+    return types.MappingProxyType(Parameters(name, func).check(parameters, secret=secret))
 
 
 def _check_tags(name: str, tags: Any) -> tuple[str, ...]:

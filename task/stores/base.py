@@ -195,8 +195,8 @@ class Store(abc.ABC):
         """Running to retrying; False when that attempt is not under way any more."""
 
     @abc.abstractmethod
-    def cancel(self, run: Run, now: Moment, reason: str, *, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
-        """Queued or retrying to cancelled; None when it is neither. One that had started starts its *followers*.
+    def cancel(self, run: Run, now: Moment, reason: str, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
+        """Queued or retrying to cancelled; None when it is neither.
 
         What is returned by this, `finish` and `release` are the runs that may go now: they have waited.
         """

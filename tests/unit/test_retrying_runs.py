@@ -19,11 +19,14 @@ from tenacity import (
 )
 
 from task import (
+    MemoryStore,
+    Run,
     RunCancelled,
     RunTimedOut,
     TaskManager,
     current_run,
     every,
+    run_failed,
     run_retrying,
     task_disabled,
 )
@@ -226,6 +229,21 @@ def test_disable_after_switches_off_with_a_note_an_event_and_a_log_line(
         assert not sample.is_enable
     assert told == [("sample", "3 failures in a row")] * 2
     assert "'sample' is switched off: 3 failures in a row" in caplog.text
+
+
+def test_the_last_failure_is_told_before_the_switch_that_it_turns(manager: TaskManager) -> None:
+    told: list[str] = []
+
+    def hear_failure(sender: object, run: Any) -> None:
+        told.append("failed")
+
+    def hear_switch(sender: object, name: str, note: str) -> None:
+        told.append(f"disabled: {note}")
+
+    sample = manager.add(lambda: 1 / 0, name="sample", disable_after=1)
+    with manager, run_failed.connected_to(hear_failure), task_disabled.connected_to(hear_switch):
+        sample.trigger()
+    assert told == ["failed", "disabled: it failed"]
 
 
 # Time limits.
@@ -431,3 +449,162 @@ def test_cancelling_at_the_very_end_leaves_one_final_state_and_a_whole_pool() ->
             assert second.state == "succeeded"
         assert manager.store.active() == []
         assert sample.trigger().result(5) is None
+
+
+# Two things at the same moment.
+
+
+def test_a_cancelled_body_that_goes_on_past_its_limit_is_not_repeated(wait_for: WaitFor) -> None:
+    clock = VirtualClock(threads=True)
+    manager, gate, begun = TaskManager([], clock=clock), threading.Event(), threading.Event()
+    bodies: list[int] = []
+
+    def deaf() -> None:
+        bodies.append(1)
+        begun.set()
+        gate.wait(10)
+
+    sample = manager.add(deaf, name="sample", threaded=True, timeout=5, retry=3)
+    with manager:
+        run = sample.trigger()
+        assert begun.wait(5)
+        assert run.cancel("by hand")
+        clock.advance(seconds=5)
+        assert run.wait(5)
+        assert (run.state, run.asked) == ("timed_out", "by hand")
+        gate.set()
+        wait_for(lambda: not sample.is_running)
+        clock.advance(minutes=1)
+    assert bodies == [1]
+
+
+@pytest.mark.parametrize("ending", ["fails", "returns"])
+def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str, wait_for: WaitFor) -> None:
+    clock = VirtualClock(threads=True)
+    manager, gate, begun = TaskManager([], clock=clock), threading.Event(), threading.Event()
+    attempts: list[int] = []
+
+    def body() -> int:
+        attempts.append(current_run().attempt)
+        if attempts == [1]:
+            begun.set()
+            gate.wait(10)
+        return len(attempts)
+
+    retry: Any = 3 if ending == "fails" else None  # past its limit, the first attempt has failed
+    sample = manager.add(body, name="sample", threaded=True, timeout=5, retry=retry)
+    with manager:
+        run = sample.trigger()
+        assert begun.wait(5)
+        threads = manager._pipeline.executors.threads  # type: ignore[union-attr]  # it runs
+        replace = threads.replace
+
+        def replace_when_it_has_ended(one: Run) -> bool:
+            gate.set()
+            wait_for(lambda: run.state != "running")
+            return replace(one)
+
+        threads.replace = replace_when_it_has_ended  # type: ignore[method-assign]  # a moment of the test's choice
+        clock.advance(seconds=5)
+        wait_for(lambda: not run.overrunning)
+        clock.advance(seconds=2)
+        assert run.wait(5)
+        assert (run.state, attempts) == (("succeeded", [1, 2]) if ending == "fails" else ("timed_out", [1]))
+        assert not sample.is_running
+        clock.advance(minutes=3)
+        assert manager.scheduler._heap.live() == []
+
+
+class AtTheEndOfAnAttempt(MemoryStore):
+    """Something is done just before an attempt is recorded as failed, and found worth another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.do: Callable[[Run], object] = lambda run: None
+
+    def retry(self, run: Run, *arguments: Any) -> bool:
+        do, self.do = self.do, lambda run: None
+        do(run)
+        return super().retry(run, *arguments)
+
+
+@pytest.mark.parametrize("how", ["cancel", "stop", "remove"])
+def test_what_is_ended_as_an_attempt_fails_has_no_other(how: str, wait_for: WaitFor) -> None:
+    store = AtTheEndOfAnAttempt()
+    manager, told = TaskManager([], store=store), list[str]()
+
+    def stop(run: Run) -> None:
+        threading.Thread(target=manager.stop, args=(60,)).start()
+        wait_for(lambda: manager.state == "stopping" and not manager.scheduler.is_running())
+        threading.Event().wait(0.05)  # it has looked for what is not under way
+
+    ways: dict[str, Callable[[Run], object]] = {
+        "cancel": lambda run: run.cancel("enough"),
+        "stop": stop,
+        "remove": lambda run: manager.remove("sample"),
+    }
+    reasons = {"cancel": "enough", "stop": "stopped", "remove": "the task was removed"}
+    store.do = ways[how]
+    sample = manager.add(
+        lambda: 1 / 0, name="sample", threaded=True, retry=3, on_complete=lambda run: told.append(str(run.state))
+    )
+    manager.run()
+    run = sample.trigger()
+    assert run.wait(5)
+    assert (run.state, run.reason, run.attempt) == ("cancelled", reasons[how], 1)
+    wait_for(lambda: told == ["cancelled"])
+    manager.stop()
+
+
+def test_a_run_that_is_cancelled_between_two_looks_at_it_has_no_other_attempt(
+    manager: TaskManager, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cancel` finds the body under way; by the time that it asks it to stop, the next attempt is waited for."""
+    attempts: list[int] = []
+    withdraw = manager._pipeline.settlement.withdraw
+    finds = iter([False])
+    monkeypatch.setattr(
+        manager._pipeline.settlement, "withdraw", lambda *arguments: next(finds, True) and withdraw(*arguments)
+    )
+
+    def body() -> None:
+        attempts.append(current_run().attempt)
+        raise ValueError("no")
+
+    sample = manager.add(body, name="sample", retry=3)
+    with manager:
+        run = sample.trigger()
+        assert run.cancel("enough")
+        clock.advance(minutes=1)
+        assert (run.state, run.reason, attempts) == ("cancelled", "enough", [1])
+
+
+def test_a_run_that_is_cancelled_by_a_stop_is_told_though_its_pool_is_full(wait_for: WaitFor) -> None:
+    manager, told = TaskManager([], pools={"small": 1}), list[str]()
+    begun = threading.Event()
+
+    async def fails() -> None:
+        raise ValueError("no")
+
+    async def occupies() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:  # it ends only with its loop, and keeps its place until then
+            await asyncio.sleep(60)
+
+    sample = manager.add(
+        fails,
+        name="sample",
+        pool="small",
+        retry=Retrying(stop=stop_after_attempt(2), wait=wait_fixed(60)),
+        on_complete=lambda run: told.append(str(run.state)),
+    )
+    other = manager.add(occupies, name="other", pool="small")
+    manager.run()
+    run = sample.trigger()
+    wait_for(lambda: run.state == "retrying")
+    other.trigger()
+    assert begun.wait(5)
+    manager.stop(timeout=0)
+    assert told == ["cancelled"]

@@ -97,3 +97,25 @@ def test_a_run_as_a_dict_is_plain() -> None:
         "process": None,
         "thread": None,
     }
+
+
+def test_a_run_that_ends_as_somebody_begins_to_wait_wakes_them() -> None:
+    class EndsWhenLookedAt(Run):
+        """It ends just after the first look at its state, when nobody is known to wait."""
+
+        @property
+        def state(self) -> RunState:
+            if looks:
+                return RunState.SUCCEEDED
+            looks.append(1)
+            self.ended()
+            return RunState.RUNNING
+
+        @state.setter
+        def state(self, state: RunState) -> None: ...
+
+    looks: list[int] = []
+    woken: list[Run] = []
+    run = EndsWhenLookedAt("sample", "manual", NOON)
+    run.add_done_callback(woken.append)
+    assert woken == [run]
