@@ -45,6 +45,9 @@ class Run(RunFacts):
 
     __slots__ = ()
 
+    #: How much of a progress message is kept. Characters.
+    message_limit = MESSAGE_LIMIT
+
     # From inside the body.
 
     @property
@@ -66,7 +69,9 @@ class Run(RunFacts):
                 f"Task {self.task!r}: progress is a number from 0 to 100, not {type(percent).__name__} "
                 f"{str(percent)[:50]!r}."
             )
-        self.message = self.mask(str(message))[:MESSAGE_LIMIT]  # masked before it is cut: half a secret is one, too
+        self.message = self.mask(str(message))[
+            : self.message_limit
+        ]  # masked before it is cut: half a secret is one, too
         self.progress = min(100.0, max(0.0, told))
         if self.holder is not None:
             self.holder.progressed(self)

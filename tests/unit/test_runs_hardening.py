@@ -30,6 +30,8 @@ from task import (
 from task.executors import EventLoop, Gate, ThreadPool
 from task.models import manager as manager_module
 from task.pipeline import execution
+from task.remote.messages import StandIn, apply_message
+from task.runs import Redactor
 from task.testing import VirtualClock
 
 Wait = Callable[[Callable[[], bool]], None]
@@ -687,6 +689,16 @@ def test_a_secret_in_a_long_result_is_masked_where_that_is_cut(manager: TaskMana
         assert text is not None
         assert SECRET[:5] not in text
         assert len(text) <= 4000
+
+
+def test_a_secret_that_a_body_elsewhere_tells_is_masked_before_it_is_cut() -> None:
+    run = a_run()
+    run.redactor = Redactor(["password"], {"password": SECRET})
+    there = StandIn({"task": "sample"}, lambda message: apply_message(run, message))
+    there.update_progress(50, "x" * 495 + SECRET)
+    there.logger.info("y" * 19_995 + SECRET)
+    assert run.message == "x" * 495 + "***"
+    assert run.log[0].message.endswith("y***")
 
 
 def test_a_callback_that_raises_a_secret_does_not_log_it(
