@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from task.executors.pools import Backlog, Executor, Work
+from task.executors.pools import FIRST, Backlog, Executor, Work
 
 if TYPE_CHECKING:
     from task.runs import Run
@@ -61,7 +61,9 @@ class Gate:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
+        with self._changing:
+            self._backlog.put(work, run, FIRST)
         self._leave(run)
         return True
 

@@ -16,13 +16,16 @@ from task.log import logger
 if TYPE_CHECKING:
     from task.runs import Run
 
-__all__ = ["Backlog", "Executor", "ThreadPool", "Work"]
+__all__ = ["FIRST", "Backlog", "Executor", "ThreadPool", "Work"]
 
 #: What an executor is given: the pipeline's step for one run. An event loop is given one that awaits.
 Work = Callable[["Run"], Any]
 
 #: So many threads of one pool are replaced while their bodies overrun. Beyond, an overrunning body keeps its place.
 REPLACEMENTS = 16
+
+#: The priority of what goes before everything that waits.
+FIRST = sys.maxsize
 
 
 class Executor(Protocol):
@@ -42,8 +45,11 @@ class Executor(Protocol):
     def waiting(self) -> int:
         """How many runs wait for a place."""
 
-    def replace(self, run: Run) -> bool:
-        """Give the place of *run* to others: its body overruns, and cannot be stopped. False where that cannot be."""
+    def replace(self, run: Run, work: Work) -> bool:
+        """Give the place of *run* to others, to ``work(run)`` first: its body overruns, and cannot be stopped.
+
+        False where that cannot be; then nothing was done.
+        """
 
     def stack(self, run: Run) -> str | None:
         """Where the body of *run* is at this moment, as text; None when that is not known."""
@@ -162,19 +168,21 @@ class ThreadPool:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
         with self._changing:
             worker = self._occupied_by(run, self._workers)
             if worker is None or self._closed or len(self._replaced) >= REPLACEMENTS:
                 return False
             self._workers.remove(worker)
             self._replaced.append(worker)
-            self._submitted -= worker.done + 1
+            self._submitted -= worker.done  # what was replaced is taken off, and *work* comes
             worker.replaced = True
+            self._backlog.put(work, run, FIRST)
             try:
                 self._grow()
             except RuntimeError as error:
                 logger.warning("No thread can be started to replace one of %s: %s", self.name, error)
+        self._tokens.put(None)
         return True
 
     def left(self, worker: _Worker) -> None:

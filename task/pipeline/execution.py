@@ -174,14 +174,12 @@ class Execution:
             if run.attempt != attempt or run.state is not RUNNING or executor is None:
                 return
             run.overrunning = True
-        replaced = executor.replace(run)
         self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
         settlement = self._pipeline.settlement
-        if binding.on_loop:
-            executor.submit(lambda _: settlement.overran_async(binding, run, attempt), run, 1_000_000)
-        elif replaced:
-            executor.submit(lambda _: settlement.overran(binding, run, attempt), run, 1_000_000)
-        elif self._pipeline.executors is not None:  # too many were replaced already: it keeps its place
+        overran = settlement.overran_async if binding.on_loop else settlement.overran
+        # Settled on the place that it gives back, before the next run can take that.
+        replaced = executor.replace(run, lambda _: overran(binding, run, attempt))
+        if not replaced and self._pipeline.executors is not None:  # too many were replaced already: it keeps its place
             self._pipeline.executors.service.submit(lambda _: settlement.overran(binding, run, attempt), run)
         self._pipeline.tell(run_overrunning, run=run)
 

@@ -30,6 +30,7 @@ from task import (
     run_retrying,
     task_disabled,
 )
+from task.executors import EventLoop, Executor, Gate, ThreadPool, Work
 from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
@@ -380,6 +381,43 @@ def test_an_overrunning_body_is_reported_with_its_stack(
         assert caplog.text.count("goes on past its limit of 5 seconds") == 2
 
 
+@pytest.mark.parametrize("kind", ["threads", "gate"])
+def test_a_place_that_is_given_back_settles_its_run_before_another_takes_it(kind: str) -> None:
+    """With the last thread that may be replaced, it would wait behind a body that is never replaced."""
+    order: list[str] = []
+    gate, begun, done = threading.Event(), threading.Event(), threading.Event()
+    loop = EventLoop()
+    pool: Executor = ThreadPool("sample", 1) if kind == "threads" else Gate("sample", 1, loop)
+    hung, next_one = (Run(name, "manual", VirtualClock().now()) for name in ("hung", "next"))
+
+    def act(run: Run) -> None:
+        order.append(run.task)
+        if len(order) == 1:
+            begun.set()
+            gate.wait(5)
+        if len(order) == 3:
+            done.set()
+
+    async def act_on_loop(run: Run) -> None:
+        order.append(run.task)
+        if len(order) == 1:
+            begun.set()
+            await asyncio.to_thread(gate.wait, 5)
+        if len(order) == 3:
+            done.set()
+
+    work: Work = act if kind == "threads" else act_on_loop
+    pool.submit(work, hung)
+    assert begun.wait(5)
+    pool.submit(work, next_one, 2_000_000)  # more urgent than anything
+    assert pool.replace(hung, work)
+    assert done.wait(5)
+    assert order == ["hung", "hung", "next"]
+    gate.set()
+    pool.close(1)
+    loop.close(1)
+
+
 def test_so_many_threads_are_replaced_and_no_more(wait_for: WaitFor) -> None:
     manager, gate = TaskManager([], max_workers=1), threading.Event()
     hung = manager.add(lambda: gate.wait(20), name="hung", threaded=True, timeout=0.05, overlap="allow")
@@ -499,10 +537,10 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         threads = manager._pipeline.executors.threads  # type: ignore[union-attr]  # it runs
         replace = threads.replace
 
-        def replace_when_it_has_ended(one: Run) -> bool:
+        def replace_when_it_has_ended(one: Run, work: Work) -> bool:
             gate.set()
             wait_for(lambda: run.state != "running")
-            return replace(one)
+            return replace(one, work)
 
         threads.replace = replace_when_it_has_ended  # type: ignore[method-assign]  # a moment of the test's choice
         clock.advance(seconds=5)
