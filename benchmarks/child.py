@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 
-from benchmarks import cost, punctuality
+from benchmarks import cost, punctuality, runs
 
-MEASURES = {**punctuality.MEASURES, **cost.MEASURES}
+MEASURES = {**punctuality.MEASURES, **cost.MEASURES, **runs.MEASURES}
 
 
 def main() -> None:

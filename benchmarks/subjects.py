@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ class Subject(Protocol):
 
 
 class Task:
-    """`task`, with everything that it does by default: guards, claims, and every run recorded."""
+    """`task`, with everything that it does by default: guards, claims, every run recorded, logs captured."""
 
     def __init__(self, threaded: bool) -> None:
         from task import TaskManager
@@ -51,6 +52,8 @@ class Task:
 
     def start(self) -> None:
         self.manager.run()
+        captures = type(logging.getLogRecordFactory()).__module__ == "task.runs.log"
+        assert captures, "what is said inside a run must be kept with it, or this is not the default"
 
 
 class PlainSchedule:

@@ -18,6 +18,16 @@ KINDS = (
 FAST = tuple(subject for kind in KINDS for subject in kind[1:])
 PLAIN = ("schedule", "schedule, polled every 10 ms")
 
+#: Who is asked for a run now, and whom that is held against.
+ASKED = ("task serial", "task threaded")
+ASKED_PEERS = {
+    "ThreadPoolExecutor": "ThreadPoolExecutor(1), submit().result()",
+    "APScheduler pooled": "APScheduler pooled, add_job run now",
+}
+
+#: Where a line is logged.
+LINES = {"outside": "outside of a run", "inside": "inside a run", "run.logger": "inside a run, by run.logger"}
+
 
 def measure(quick: bool, say: Callable[[str], None]) -> list[Row]:
     """Take all measurements, *quick* with shorter and fewer ones, and make the table."""
@@ -52,9 +62,17 @@ def measure(quick: bool, say: Callable[[str], None]) -> list[Row]:
     results.take([Measurement("adding", str(count)) for count in (1_000, many)])
     results.take([Measurement("one pass", str(count)) for count in (10_000, many)])
     say("memory and throughput")
-    runs = 100_000 if quick else 1_000_000
+    runs, failing = (100_000, 5_000) if quick else (1_000_000, 20_000)
     results.take([Measurement("memory", ""), Measurement("growth", str(runs))])
+    results.take([Measurement("failing growth", str(failing))])
     results.take([Measurement("throughput", name, 1 if quick else 3) for name in ("task serial", "task threaded")])
+    say("one run: waiting for it, its policies, its log, its process; many at once")
+    short = 1 if quick else 2
+    results.take([Measurement("round trip", name, short) for name in (*ASKED, *ASKED_PEERS)], repeats)
+    results.take([Measurement("concurrent", name) for name in ("task", "asyncio", "a thread each")])
+    results.take([Measurement("policies", "", short), Measurement("log", "", short)], repeats)
+    results.take([Measurement("process", name, 2 * short) for name in ("task", "pool")])
+    results.take([Measurement("command", name, short) for name in ("task", "subprocess.run")])
     say("imports")
     imports = import_times(5 if quick else 15, child_environment())
 
@@ -62,7 +80,9 @@ def measure(quick: bool, say: Callable[[str], None]) -> list[Row]:
     rows += _grid(results, long, slots)
     rows += _processor(results, many)
     rows += _many_jobs(results, many)
-    rows += _memory(results, runs)
+    rows += _memory(results, runs, failing)
+    rows += _one_run(results)
+    rows += _at_once(results)
     rows += _imports(imports, unwanted_modules(child_environment()))
     return rows
 
@@ -139,7 +159,7 @@ def _many_jobs(results: Results, many: int) -> list[Row]:
     return rows
 
 
-def _memory(results: Results, runs: int) -> list[Row]:
+def _memory(results: Results, runs: int, failing: int) -> list[Row]:
     rows = []
     plain = f"{results.median('memory', '', 'schedule'):,.0f} B (schedule)".replace(",", " ")
     for figure, words in (("task", "task, ledger included"), ("job", "plain job on task.Scheduler")):
@@ -147,12 +167,57 @@ def _memory(results: Results, runs: int) -> list[Row]:
         rows.append(absolute(f"memory of a {words}", found, "B", "under 2 048 B", found < 2048, plain))
     found = results.median("growth", str(runs), "MB")
     rows.append(absolute(f"memory growth over {runs} runs", found, "MB", "≤ 10 MB", found <= 10))
+    found = results.median("failing growth", str(failing), "MB")
+    what = f"memory growth over {failing} failing runs, 100 kB in the frame of each"
+    rows.append(absolute(what, found, "MB", "≤ 10 MB", found <= 10))
     found = results.median("growth", str(runs), "per second")
     rows.append(absolute("runs per second, virtual time", found, "", "≥ 10 000", found >= 10_000))
     for subject in ("task serial", "task threaded"):
         found = results.median("throughput", subject, "per second")
         what = f"runs per second, triggered flat out, {subject.split()[1]}"
         rows.append(absolute(what, found, "", "≥ 10 000", found >= 10_000))
+    return rows
+
+
+def _one_run(results: Results) -> list[Row]:
+    rows = []
+    for ours in ASKED:
+        found = results.median("round trip", ours, "us")
+        for peer, words in ASKED_PEERS.items():
+            theirs = results.median("round trip", peer, "us")
+            rows.append(ratio(f"trigger().result() of a no-op, {ours.split()[1]}", found, words, theirs, "µs"))
+    plain = results.median("policies", "", "plain")
+    for name, words in {"timeout": "timeout=60", "retry": "retry=3", "both": "timeout=60 and retry=3"}.items():
+        what = f"processor time of a no-op run with {words}, virtual time"
+        rows.append(ratio(what, results.median("policies", "", name), "without", plain, "µs"))
+    plain = results.median("log", "", "plain")
+    for name, words in LINES.items():
+        rows.append(ratio(f"a line of the log {words}", results.median("log", "", name), "plain logging", plain, "µs"))
+    pairs = (
+        ("process", "pool", "a no-op in a process of its own", "ProcessPoolExecutor, spawned, one task per child"),
+        ("command", "subprocess.run", "a shell command that does nothing", "subprocess.run"),
+    )
+    for measure, peer, what, words in pairs:
+        found, theirs = (results.median(measure, name, "ms") for name in ("task", peer))
+        rows.append(ratio(what, found, words, theirs, "ms"))
+    return rows
+
+
+def _at_once(results: Results) -> list[Row]:
+    rows = []
+    what = "of an async body, 10 000 at once"
+    for figure, words, unit in (("bytes", "memory", "B"), ("us", "processor time", "µs")):
+        found = results.median("concurrent", "task", figure)
+        for peer, described in {"asyncio": "plain asyncio tasks", "a thread each": "a thread each"}.items():
+            theirs = results.median("concurrent", peer, figure)
+            rows.append(ratio(f"{words} {what}", found, described, theirs, unit))
+    threads = results.median("concurrent", "task", "threads")
+    others = ", ".join(
+        f"{results.median('concurrent', name, 'threads'):.0f} ({words})"
+        for name, words in {"asyncio": "plain asyncio", "a thread each": "1 000 bodies, a thread each"}.items()
+    )
+    what = "threads for 10 000 async bodies at once, the loop's included"
+    rows.append(absolute(what, threads, "", "≤ 2", threads <= 2, others))
     return rows
 
 

@@ -22,9 +22,9 @@ class Row(NamedTuple):
 
 
 def ratio(what: str, ours: float, peer: str, theirs: float, unit: str, limit: float | None = None) -> Row:
-    """Ours against a peer's; *limit* is how many times theirs ours may be, None where it is only shown."""
+    """Ours against a peer's; *limit* is how many times theirs ours may be, None where there is no goal."""
     found = ours / theirs if theirs else float("inf")
-    goal = "" if limit is None else ("below it" if limit == 1 else f"within {limit:g}×")
+    goal = "no goal" if limit is None else ("below it" if limit == 1 else f"within {limit:g}×")
     reached = "" if limit is None else _verdict(found <= limit)
     return Row(what, _number(ours, unit), f"{_number(theirs, unit)} ({peer})", f"{found:.2f}", goal, reached)
 

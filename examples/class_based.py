@@ -11,8 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from task import Run, RunCancelled, TaskManager, every
-from task.models.base_task import BaseTask
+from task import BaseTask, Run, RunCancelled, TaskManager, every
 
 
 class BackupTask(BaseTask):
@@ -59,7 +58,7 @@ def make_files(folder: Path, count: int = 10) -> Path:
 
 
 def tell(run: Run) -> None:
-    """One line for each run, when it has ended."""
+    """One line for each run."""
     print(f"{run.trigger:<9} {run.state:<10} {run.progress or 0:>3.0f} %  {run.message}", flush=True)
 
 
@@ -69,12 +68,15 @@ def main() -> None:
         manager = TaskManager([])
         template = BackupTask(make_files(folder / "data"), folder / "nightly")
         # Every second, for the demonstration; every().day.at("02:00") in earnest.
-        backup = manager.add(template, every(1).seconds, threaded=True, max_runs=1, on_complete=tell)
+        backup = manager.add(template, every(1).seconds, threaded=True, max_runs=1)
         manager.run()
         time.sleep(1.5)  # by schedule, once
+        tell(manager.runs("BackupTask")[0])
 
         # By hand: a parameter that names a field replaces it, for this run.
-        copied = backup.trigger(target=folder / "by-hand").result(timeout=10)
+        run = backup.trigger(target=folder / "by-hand")
+        copied = run.result(timeout=10)
+        tell(run)
         print(f"          {copied} files by hand; the template's target is still {template.target.name!r}")
 
         slow = backup.trigger(target=folder / "never", rest=0.2)
@@ -83,6 +85,7 @@ def main() -> None:
         try:
             slow.result(timeout=10)
         except RunCancelled:
+            tell(slow)
             print(f"          cancelled; there are {sorted(path.name for path in folder.iterdir())}")
         manager.stop()
 

@@ -11,8 +11,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from task import CommandError, Run, TaskManager, every
-from task.shell import shell
+from task import CommandError, Run, TaskManager, every, shell
 
 # The name of the archive is decided when the command runs: a parameter reaches it as an environment variable.
 # Quotes around "$…" keep whatever is in it one word. `set -e` ends it at the first command that fails.

@@ -47,6 +47,31 @@ def task(schedule: Any = None, **options: Any) -> Any:
     * ``run_at_start``: run once when the manager starts.
     * ``max_runs``: remove the schedules after so many scheduled runs.
 
+    What may run at once, and where:
+
+    * ``max_concurrent``: so many runs at once (1).
+    * ``overlap``: one more is skipped (``"skip"``), waits (``"queue"``, one), has the others stopped
+      (``"cancel_previous"``), or runs beside them (``"allow"``).
+    * ``mutex``: of all the tasks that name it, one run at once.
+    * ``pool``: the name of a pool of ``TaskManager(pools={"io": 8})``, on whose workers it runs.
+    * ``priority``: of the runs that wait for the same workers, the highest goes first (0).
+    * ``executor``: where the body runs: ``"serial"``, ``"threads"``, ``"process"`` (one for each run), a name of
+      ``TaskManager(executors=...)``, or a `concurrent.futures.Executor`, Dask's included (extra ``dask``).
+
+    How an attempt ends, and what follows:
+
+    * ``timeout``: the seconds that an attempt may take.
+    * ``retry``: so many more attempts, after 1, 2, 4 … seconds, or a ``tenacity.Retrying`` (extra ``retry``).
+    * ``disable_after``: switch the task off after so many failures in a row.
+    * ``after``: the task, or the tasks, after which it starts, by name or as such.
+    * ``when``: it starts after those have ``"succeeded"``, ``"failed"``, or ``"always"``.
+
+    And the rest:
+
+    * ``only_if``: a condition, or a list of them, that must agree before a slot is run: a function of nothing or of
+      the slot, `business_days` (extra ``calendars``) or `business_hours`.
+    * ``redact``: the parameters, and keys in them, whose values are masked wherever they would be kept.
+
     Raises `DeclarationError`, `DeclarationTypeError` or `ScheduleError`, each naming task, value and fix.
 
     >>> from task import every, task

@@ -77,7 +77,7 @@ __all__ = [
 #: All of them, by name: ``signals["run-failed"]``.
 signals = blinker.Namespace()
 
-#: What each means and carries is in the table above.
+# What each means and carries is in the table above.
 task_registered = signals.signal("task-registered")
 task_removed = signals.signal("task-removed")
 task_enabled = signals.signal("task-enabled")
@@ -114,6 +114,8 @@ class Announcer:
         self.dropped = 0
         self._inline = inline
         self._sender: _Sender | None = None
+        #: One start or end of the thread at a time; what is collected meanwhile may announce something itself.
+        self._changing = threading.RLock()
 
     def announce(self, signal: blinker.Signal, sender: object, **payload: Any) -> None:
         """Send *signal* soon; at once where the clock drives everything inline."""
@@ -125,17 +127,25 @@ class Announcer:
         if self._inline:
             _make(call)
             return
-        if self._sender is None:
-            self._sender = _Sender(self.LIMIT)
-            self._sender.start()
+        sender = self._sender or self._begin()
         try:
-            self._sender.queue.put_nowait(call)
+            sender.queue.put_nowait(call)
         except queue.Full:
             self.dropped += 1
 
+    def _begin(self) -> _Sender:
+        """The thread, started before anybody sees it: what has not started cannot be joined."""
+        with self._changing:
+            if self._sender is None:
+                sender = _Sender(self.LIMIT)
+                sender.start()
+                self._sender = sender
+            return self._sender
+
     def close(self) -> None:
         """End the thread once it has sent what waits; a receiver that blocks it for longer keeps it."""
-        sender, self._sender = self._sender, None
+        with self._changing:
+            sender, self._sender = self._sender, None
         if sender is not None:
             sender.closing = True
             with contextlib.suppress(queue.Full):  # then it ends when it has sent all that waits

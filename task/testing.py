@@ -35,6 +35,9 @@ Moment = datetime.datetime
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
+#: So many bodies may sleep inside each other; each takes a part of Python's recursion limit.
+_DEEPEST_SLEEP = 25
+
 
 class _Handle:
     """A loop that the clock drives, until it is joined."""
@@ -68,6 +71,7 @@ class VirtualClock:
         self._wall = first.astimezone(datetime.UTC)
         self._monotonic = 0  # microseconds
         self._handles: list[_Handle] = []
+        self._asleep = 0
 
     def now(self) -> Moment:
         return self._wall
@@ -93,8 +97,21 @@ class VirtualClock:
         self._pass_time(datetime.timedelta(**duration) // _MICROSECOND)
 
     def sleep(self, seconds: float) -> None:
-        """Let *seconds* pass; for bodies, in the place of ``time.sleep``. Other slots fire meanwhile."""
-        self._pass_time(round(seconds * 1e6))
+        """Let *seconds* pass; for bodies, in the place of ``time.sleep``. Other slots fire meanwhile.
+
+        Their bodies then run inside the one that sleeps. Raises `RuntimeError` when too many sleep inside each other:
+        bodies that overlap for ever never come to an end in one thread.
+        """
+        if self._asleep >= _DEEPEST_SLEEP:
+            raise RuntimeError(
+                f"{self._asleep} bodies sleep inside each other on this virtual clock. Make bodies that overlap so an "
+                "async def, or use VirtualClock(threads=True)."
+            )
+        self._asleep += 1
+        try:
+            self._pass_time(round(seconds * 1e6))
+        finally:
+            self._asleep -= 1
 
     def run_until(self, moment: Moment) -> None:
         """Let time pass until the wall clock shows *moment* (aware)."""

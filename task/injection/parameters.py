@@ -70,10 +70,8 @@ class Parameters:
         by_name = self._by_name
         return [
             key
-            for key, parameter in self._accepted.items()
-            if parameter.default is UNKNOWN
-            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            and key not in self.injected
+            for key in self._required
+            if key not in self.injected
             and not (key in values and key in by_name)  # one that is positional only cannot be passed by name
         ]
 
@@ -147,6 +145,15 @@ class Parameters:
         """What can be passed by name."""
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         return {key: parameter for key, parameter in self._accepted.items() if parameter.kind in kinds}
+
+    @functools.cached_property
+    def _required(self) -> tuple[str, ...]:
+        """What has no default."""
+        return tuple(
+            key
+            for key, parameter in self._accepted.items()
+            if parameter.default is UNKNOWN and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        )
 
     @functools.cached_property
     def _takes_any(self) -> bool:

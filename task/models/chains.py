@@ -75,6 +75,8 @@ def _follower(binding: Binding) -> Follower:
         now = parent.finished_at or parent.queued_at
         run = binding.new_run("chain", now, parameters=binding.spec.parameters, parent_id=parent.id)
         run.inputs = results
+        if parent.trace is not None:
+            parent.trace.follow(run)
         return run
 
     return Follower(binding.name, policy.after, _STATES[policy.when], binding.limits, follow)

@@ -40,13 +40,15 @@ class Health:
     pid: int
     #: What is wrong, in plain words.
     causes: tuple[str, ...]
+    #: How many signals were dropped, because receivers were too slow.
+    signals_dropped: int = 0
 
     def __bool__(self) -> bool:
         return self.healthy
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return {"healthy": self.healthy, "state": self.state, "pid": self.pid, "causes": list(self.causes)}
+        return {**dataclasses.asdict(self), "causes": list(self.causes)}
 
 
 def congestion(tasks: Sequence[TaskFunction[..., Any]], pipeline: Pipeline) -> Iterator[str]:

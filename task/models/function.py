@@ -136,7 +136,7 @@ class TaskFunction(Generic[P, R]):
     def _turn(self, switch: Switch) -> None:
         self.binding.pipeline.store.turn(self.name, switch)
 
-    def trigger(self, **parameters: Any) -> Run:
+    def trigger(self, /, **parameters: Any) -> Run:
         """A run now, on the owner's executor, guarded and recorded; *parameters* go over the declared ones.
 
         Returns at once. A guard's refusal is a run in the state ``skipped``. Raises `ParameterError` for a

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import threading
 import weakref
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from task.errors import ForkedError, ManagerStateError
 from task.events import manager_state_changed
@@ -20,6 +21,9 @@ from task.models.registry import Registry
 from task.pipeline import Pipeline
 from task.runs import Run, capture_logs, peek_current_run
 from task.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from task.tracing import Tracing
 
 __all__ = ["Lifecycle", "SignalReceived", "State"]
 
@@ -79,6 +83,7 @@ class Lifecycle:
             if self.forked():
                 self._begin_in_child()
             self._registry.discover()
+            self._pipeline.tracing = _find_tracing()
             if self.state == "running":
                 return
             if self._scheduler.owner() not in (None, self._owner) and self._scheduler.is_running():
@@ -232,6 +237,19 @@ class Lifecycle:
         self._registry.scheduling = False
         self._pipeline.refusal = ManagerStateError
         self._scheduler.rebuild()
+
+
+def _find_tracing() -> Tracing | None:
+    """What draws runs as spans; None where OpenTelemetry is not installed, or not set up."""
+    try:
+        if not all(importlib.util.find_spec(name) for name in ("opentelemetry", "opentelemetry.trace")):
+            return None
+        from task.tracing import Tracing  # loaded for those who use it
+
+        return Tracing.find()
+    except Exception:
+        logger.exception("OpenTelemetry is installed, but cannot be used; runs go on without spans")
+        return None
 
 
 class SignalReceived(BaseException):

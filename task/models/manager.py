@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import concurrent.futures
 import contextlib
 import datetime
 import os
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from task.clock import Clock
 from task.errors import DeclarationTypeError, ManagerStateError
@@ -26,6 +25,9 @@ from task.scheduler import Scheduler
 from task.schedules import shorten
 from task.spec import Schedules, TaskOptions
 from task.stores import Finding, MemoryStore, Store
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = ["TaskManager"]
 
@@ -308,7 +310,7 @@ class TaskManager:
         if self._pipeline.watch is not None and self._pipeline.watch.blocked is not None:
             causes.append(self._pipeline.watch.blocked)
         causes += congestion(list(self._registry.tasks.values()), self._pipeline)
-        return Health(not causes, state.state, pid, tuple(causes))
+        return Health(not causes, state.state, pid, tuple(causes), self.scheduler.announcer.dropped)
 
 
 def _check_places(

@@ -112,7 +112,8 @@ class Binding:
 
         Raises `ParameterError` for a value that does not fit, and for a parameter that is missing.
         """
-        given = {**self.spec.parameters, **self.parameters.check(values, secret=bool(self.spec.policy.redact))}
+        secret = bool(self.spec.policy.redact)
+        given = {**self.spec.parameters, **(self.parameters.check(values, secret=secret) if values else {})}
         missing = self.parameters.missing(given)
         if missing:
             raise ParameterError(f"Task {self.name!r} cannot run without its parameter {missing[0]!r}: pass it.")

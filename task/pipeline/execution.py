@@ -19,8 +19,6 @@ from task.runs import Run, RunState, set_current_run
 from task.schedules import started
 
 if TYPE_CHECKING:
-    import asyncio
-
     from task.pipeline.pipeline import Pipeline
 
 __all__ = ["Execution"]
@@ -33,6 +31,9 @@ REPORT_INTERVAL = 60.0
 
 RUNNING = RunState.RUNNING
 
+#: This process: kept, since asking the system for each run costs as much as a small function.
+_process = os.getpid()
+
 
 class Execution:
     """Runs the bodies of one pipeline."""
@@ -42,7 +43,7 @@ class Execution:
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """A fresh lock, at first and after a fork."""
+        """A fresh lock, after a fork. It is held between the end of a body and that of its attempt."""
         self._settling = threading.Lock()
 
     def execute(self, binding: Binding, run: Run) -> None:
@@ -54,11 +55,14 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()  # the context ends with the attempt
         result: Any = None
         failure: BaseException | None = None
         try:
             result = self._perform(binding, run)
-            refuse_unfinished(result)
+            if result is not None:
+                refuse_unfinished(result)
         except BaseException as error:
             failure = error
         try:
@@ -79,9 +83,13 @@ class Execution:
             return
         attempt = run.attempt
         set_current_run(run)
+        if (trace := run.trace) is not None:
+            trace.enter()
         result: Any = None
         failure: BaseException | None = None
-        _make_stoppable(run)
+        run.stopper = _CoroutineStopper(run)
+        if run.is_cancelled():
+            run.stopper()
         try:
             result = await self._perform_async(binding, run)
             refuse_unfinished(result)
@@ -132,8 +140,11 @@ class Execution:
                 self._limit(binding, run, binding.spec.policy.timeout)
         elif not pipeline.store.start(run, now):  # a newer run has taken its place already
             return False
-        run.process, run.thread = os.getpid(), threading.current_thread().name
-        pipeline.tell(run_started, run=run)
+        run.process, run.thread = _process, threading.current_thread().name
+        if pipeline.tracing is not None:
+            pipeline.tracing.begin(run)
+        if run_started.receivers:
+            pipeline.tell(run_started, run=run)
         return True
 
     # The time limit of an attempt. What is on the heap is called on the loop: it only asks, and hands over.
@@ -210,24 +221,15 @@ class Execution:
             self._pipeline.hand_over_all(self._pipeline.store.release(run))
 
 
-def _make_stoppable(run: Run) -> None:
-    """Asked to stop, the coroutine under way here is cancelled, as long as its body runs."""
-    import asyncio
+class _CoroutineStopper:
+    """Asked to stop, it cancels the coroutine under way here, as long as its body runs."""
 
-    task = asyncio.current_task()
-    assert task is not None
-    run.stopper = stop = _Stop(run, asyncio.get_running_loop(), task)
-    if run.is_cancelled():
-        stop()
+    def __init__(self, run: Run) -> None:
+        import asyncio
 
-
-class _Stop:
-    """Cancels the coroutine of a run, as long as its body runs. No cycle is left when that has ended."""
-
-    __slots__ = ("_loop", "_run", "_task")
-
-    def __init__(self, run: Run, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-        self._run, self._loop, self._task = run, loop, task
+        task = asyncio.current_task()
+        assert task is not None
+        self._run, self._task, self._loop = run, task, asyncio.get_running_loop()
 
     def __call__(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -236,3 +238,12 @@ class _Stop:
     def _cancel(self) -> None:
         if self._run.stopper is self:
             self._task.cancel()
+
+
+def _after_fork() -> None:
+    global _process
+    _process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections.abc
 import json
+import os
+import pathlib
 import reprlib
 import sys
 import traceback
@@ -18,6 +20,9 @@ __all__ = ["describe", "forget_frames", "is_cancellation", "refuse_unfinished", 
 ERROR_LIMIT = 500
 TRACEBACK_LIMIT = 8_000
 _FRAMES = 20
+
+#: Where our own code lies.
+_OURS = str(pathlib.Path(__file__).parents[1]) + os.sep
 
 #: How much of a result is kept as text. Characters.
 RESULT_LIMIT = 4_000
@@ -62,10 +67,22 @@ def describe(error: BaseException, mask: Callable[[str], str] = str) -> tuple[st
         text = "(its text raises)"
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     try:
-        frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
-        return line, (mask("".join(traceback.format_list(frames))) + line)[-TRACEBACK_LIMIT:]
+        return line, mask(_frames_of(error) + line + _notes_of(error))[-TRACEBACK_LIMIT:]
     except BaseException:  # no memory left, say: the line is worth more than its traceback
         return line, line
+
+
+def _frames_of(error: BaseException) -> str:
+    """Where it came through, from the body on: what of ours lies before that tells a reader nothing."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
+    body = next((index for index, frame in enumerate(frames) if not frame.filename.startswith(_OURS)), 0)
+    return "".join(traceback.format_list(frames[body:]))
+
+
+def _notes_of(error: BaseException) -> str:
+    """Its notes: the traceback of another process is one."""
+    notes = getattr(error, "__notes__", None)
+    return "".join(f"\n{note}"[:TRACEBACK_LIMIT] for note in notes[:10]) if isinstance(notes, list) else ""
 
 
 def text_of(result: object, mask: Callable[[str], str] = str) -> str:

@@ -24,25 +24,26 @@ class SerialPatience:
     def __init__(self, clock: Clock, scheduler: Scheduler) -> None:
         self._clock = clock
         self._scheduler = scheduler
-        self._watching = False
+        #: Whether it will look again by itself.
+        self.watching = False
         self._reported: set[str] = set()
 
     def begin(self) -> None:
         """The worker is new: nobody watches it yet."""
-        self._watching = False
+        self.watching = False
 
     def before_submit(self, worker: Executor) -> None:
         """Another run comes: if it has to wait, look again in a second."""
-        if not self._watching and (worker.waiting() or worker.running()):
+        if not self.watching and (worker.waiting() or worker.running()):
             self._watch(worker)
 
     def _watch(self, worker: Executor) -> None:
-        self._watching = True
+        self.watching = True
         moment = self._clock.now() + datetime.timedelta(seconds=PATIENCE)
         self._scheduler.call_at(moment, lambda: self._look(worker))
 
     def _look(self, worker: Executor) -> None:
-        self._watching = False
+        self.watching = False
         if not worker.waiting():
             return
         for run in worker.running():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import blinker
 
     from task.scheduler import Scheduler
+    from task.tracing import Tracing
 
 __all__ = ["Pipeline"]
 
@@ -60,6 +61,8 @@ class Pipeline:
         self.closed: str | None = None
         #: The error for it: a forked child's differs.
         self.refusal: type[ManagerStateError] = ManagerStateError
+        #: Draws runs as spans, where somebody wants that.
+        self.tracing: Tracing | None = None
         self.placing = Placing()
         self.services = Services()
         self.services.of_run(ParentResults, lambda run: run.inputs or ParentResults())
@@ -162,6 +165,7 @@ class Pipeline:
 
     def skipped(self, run: Run) -> None:
         """A guard has refused a run: say so."""
+        run.trace = None
         logger.info("Task %r was skipped (%s, %s): %s", run.task, run.trigger, run.slot or "no slot", run.reason)
         self.tell(run_skipped, run=run)
 
@@ -203,6 +207,8 @@ class Pipeline:
             parameters=accepted,
             parent_id=None if parent is None else parent.id,
         )
+        if self.tracing is not None:
+            self.tracing.expect(run)
         self._admit(binding, run)
         return run
 
@@ -215,7 +221,8 @@ class Pipeline:
         run = self._admit_call(binding, args, kwargs)
         if run is None:
             return None
-        token = set_current_run(run)
+        token, trace = set_current_run(run), run.trace
+        leave = None if trace is None else trace.enter()
         try:
             result = self.execution.perform_call(binding, run, args, kwargs)
         except BaseException as error:
@@ -226,6 +233,8 @@ class Pipeline:
             return result
         finally:
             token.var.reset(token)
+            if leave is not None:
+                leave()
 
     async def _call_async(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if binding.inside():
@@ -233,7 +242,8 @@ class Pipeline:
         run = self._admit_call(binding, args, kwargs)
         if run is None:
             return None
-        token = set_current_run(run)
+        token, trace = set_current_run(run), run.trace
+        leave = None if trace is None else trace.enter()
         try:
             result = await self.execution.perform_call_async(binding, run, args, kwargs)
         except BaseException as error:
@@ -244,11 +254,15 @@ class Pipeline:
             return result
         finally:
             token.var.reset(token)
+            if leave is not None:
+                leave()
 
     def _admit_call(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Run | None:
         now = self.clock.now()
         run = binding.new_run("call", now, parameters=kwargs or None, args=args)
         run.outer = peek_current_run()
+        if self.tracing is not None:
+            self.tracing.expect(run)
         if not self.store.claim(run, binding.limits) or run.state is SKIPPED:
             self.skipped(run)
             return None
@@ -279,7 +293,8 @@ class Pipeline:
     def hand_over(self, binding: Binding, run: Run) -> None:
         """Give a run that has its place to its executor."""
         executor = binding.executor
-        self.tell(run_queued, run=run)
+        if run_queued.receivers:
+            self.tell(run_queued, run=run)
         try:
             self._submit(executor, run, binding.work, binding.spec.policy.priority)
         except RuntimeError as error:  # no thread can be started
@@ -307,7 +322,7 @@ class Pipeline:
         executors = self.executors
         if executor is None or executors is None:
             return  # stopped meanwhile
-        if executor is executors.serial and self._patience is not None:
+        if executor is executors.serial and self._patience is not None and not self._patience.watching:
             self._patience.before_submit(executor)
         if self.watch is not None:
             self.watch.before_submit(executor)

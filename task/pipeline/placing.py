@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from task.errors import DeclarationError, did_you_mean
 from task.executors import Executors
 from task.pipeline.binding import Binding
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = ["Placing"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import datetime
 import functools
 import inspect
@@ -24,7 +25,7 @@ from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import describe, forget_frames, is_cancellation, text_of
 from task.retries import Ended, Verdict
-from task.runs import Run, RunState
+from task.runs import Run, RunState, set_current_run
 from task.schedules import CancelJob
 from task.spec import accepts_run
 from task.stores import Switch
@@ -39,7 +40,7 @@ __all__ = ["Settlement"]
 Callback = Callable[..., object]
 
 # As in the pipeline: a look-up on the class costs as much as a small function.
-SUCCEEDED, FAILED, CANCELLED = RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
+RUNNING, SUCCEEDED, FAILED, CANCELLED = RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 TIMED_OUT, LOST = RunState.TIMED_OUT, RunState.LOST
 
 SIGNALS = {
@@ -104,6 +105,10 @@ class Settlement:
 
     def overran(self, binding: Binding, run: Run, attempt: int) -> None:
         """The body goes on, past its time: record the attempt without it."""
+        contextvars.Context().run(self._overran, binding, run, attempt)
+
+    def _overran(self, binding: Binding, run: Run, attempt: int) -> None:
+        set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 self._call_back(binding, run, callback)
@@ -112,6 +117,7 @@ class Settlement:
 
     async def overran_async(self, binding: Binding, run: Run, attempt: int) -> None:
         """The same on the event loop."""
+        set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 await self._call_back_async(binding, run, callback)
@@ -136,6 +142,11 @@ class Settlement:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
             self._take_back(run)
+        if over and (run.attempt != attempt or run.state is not RUNNING):
+            self._too_late(binding, run, _state_of(run, failure))
+            return ()
+        if failure is None and run.asked is None and binding.spec.policy.retry is None:  # the common case
+            return self._finish(binding, run, attempt, SUCCEEDED, result, None, over)
         if run.asked == "timeout" and not isinstance(failure, RunTimedOut):
             failure = self._exceeded(binding)
         state = _state_of(run, failure)
@@ -161,10 +172,9 @@ class Settlement:
         if run.asked not in (None, "timeout") or pipeline.closed is not None or binding.released:
             return _STANDS
         now = pipeline.clock.now()
-        attempts = run.attempts
-        spent = sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in attempts)
         elapsed = (now - (run.started_at or now)).total_seconds()
-        return policy.judge(Ended(run.attempt, 0.0, elapsed, max(0.0, elapsed - spent), failure, result))
+        idle = 0.0 if run.attempt == 1 else max(0.0, elapsed - _spent(run, now))
+        return policy.judge(Ended(run.attempt, 0.0, elapsed, idle, failure, result))
 
     def _repeat(self, binding: Binding, run: Run, attempt: int, state: RunState, seconds: float, over: bool) -> bool:
         pipeline = self._pipeline
@@ -181,6 +191,8 @@ class Settlement:
             seconds,
             run.error,
         )
+        if (trace := run.trace) is not None:
+            trace.retrying(run, seconds, now)
         pipeline.tell(run_retrying, run=run, seconds=seconds)
         call = functools.partial(pipeline.execution.again, binding, run)
         timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
@@ -237,7 +249,8 @@ class Settlement:
             if over:
                 self._too_late(binding, run, state)
             return ()
-        pipeline.hand_over_all(admitted)
+        if admitted:
+            pipeline.hand_over_all(admitted)
         self._body_ended(binding, run, over)
         return self._ended(binding, run, result)
 
@@ -247,13 +260,13 @@ class Settlement:
         if state is not SUCCEEDED:
             if state is not CANCELLED:
                 logger.error("Task %r %s: %s\n%s", spec.name, state, run.error, run.traceback or "")
-            if spec.policy.disable_after is not None and state in (FAILED, TIMED_OUT):
-                self._disable_after(binding, spec.policy.disable_after)
         elif result is not None and run.jobs and (result is CancelJob or isinstance(result, CancelJob)):
             self.end_schedules(binding, run, run.jobs)
         signal = SIGNALS[state]
         if signal.receivers:
             self._pipeline.tell(signal, run=run)
+        if spec.policy.disable_after is not None and state in (FAILED, TIMED_OUT):
+            self._disable_after(binding, spec.policy.disable_after)
         wanted = spec.on_success if state is SUCCEEDED else None
         if state is FAILED or state is TIMED_OUT:
             wanted = spec.on_failed
@@ -269,6 +282,8 @@ class Settlement:
             state,
             run.state,
         )
+        if run.state.final and (trace := run.trace) is not None:  # it was lost while this attempt began
+            trace.end(run)
         self._pipeline.execution.body_ended(binding, run)
 
     def _disable_after(self, binding: Binding, count: int) -> None:
@@ -300,7 +315,8 @@ class Settlement:
     def _withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
         pipeline = self._pipeline
         now = pipeline.clock.now()
-        admitted = pipeline.store.cancel(run, now, reason)
+        followers = binding.followers if run.attempt else ()  # none comes after what never began
+        admitted = pipeline.store.cancel(run, now, reason, followers)
         if admitted is None:
             return False
         self._take_back(run)
@@ -331,7 +347,7 @@ class Settlement:
             self._pipeline.scheduler.call_off(timer)
 
     def _let_go(self, binding: Binding, run: Run) -> None:
-        if run.state.final:
+        if binding.entry is not None and binding.entry.held and run.state.final:
             self._pipeline.release(binding, run, run.finished_at or self._pipeline.clock.now())
 
     # Callbacks.
@@ -360,14 +376,17 @@ class Settlement:
             return
 
         async def on_loop(_: Run) -> None:
+            set_current_run(run)
             for callback in callbacks:
                 await self._call_back_async(binding, run, callback)
 
         def on_thread(_: Run) -> None:
+            set_current_run(run)
             for callback in callbacks:
                 self._call_back(binding, run, callback)
 
-        executor.submit(on_loop if binding.on_loop else on_thread, run)
+        fresh = contextvars.Context()
+        executor.submit(on_loop if binding.on_loop else lambda run: fresh.run(on_thread, run), run)
 
     def _callback_failed(self, binding: Binding, run: Run, callback: object, error: BaseException) -> None:
         line, text = describe(error, run.mask)
@@ -383,6 +402,11 @@ class Settlement:
         for job in jobs:
             scheduler.drop(job)
             self._pipeline.store.retire(binding.name, job, run.slot or self._pipeline.clock.now())
+
+
+def _spent(run: Run, now: datetime.datetime) -> float:
+    """The seconds of its attempts, without the waits between them."""
+    return sum((one.finished_at or now).timestamp() - (one.started_at or now).timestamp() for one in run.attempts)
 
 
 def _state_of(run: Run, failure: BaseException | None) -> RunState:

@@ -43,10 +43,12 @@ class Watch:
         """Another run comes: look at it again in a while."""
         if "queues" not in self._watching:
             self._again("queues", QUEUES_INTERVAL)
+        if isinstance(executor, (EventLoop, Gate)) and "loop" not in self._watching:
+            self._watch_loop()
+
+    def _watch_loop(self) -> None:
         executors = self._pipeline.executors
-        if executors is None or "loop" in self._watching or not isinstance(executors.event_loop, EventLoop):
-            return
-        if executor is executors.event_loop or isinstance(executor, Gate):
+        if executors is not None and isinstance(executors.event_loop, EventLoop):
             self._again("loop", LOOP_INTERVAL)
 
     def _again(self, what: str, seconds: float) -> None:

@@ -109,7 +109,10 @@ def _facts(name: str, run: Run | None) -> dict[str, Any]:
     if run is None:
         return {"task": name}
     wanted = ("id", "task", "trigger", "slot", "queued_at", "started_at", "attempt", "parent_id")
-    return {fact: getattr(run, fact) for fact in wanted}
+    facts = {fact: getattr(run, fact) for fact in wanted}
+    if (trace := run.trace) is not None:
+        facts["trace"] = trace.carrier()
+    return facts
 
 
 def _refuse(name: str, run: Run | None, parameters: Mapping[Any, Any], error: Exception, by_value: bool) -> NoReturn:

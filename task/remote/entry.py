@@ -8,7 +8,7 @@ import inspect
 import os
 import pickle
 import platform
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from task.errors import TransferError
@@ -34,7 +34,7 @@ def run_call(
         run.tell_place()
         if begun is not None:
             begun(run)
-        result = contextvars.copy_context().run(_as_current, run, func, args, kwargs)
+        result = contextvars.copy_context().run(_as_current, run, facts.get("trace"), func, args, kwargs)
     except BaseException as error:  # whatever the body raises is its outcome, SystemExit included
         return encode_error(run.task, error, dumps, _where())
     return encode_result(run.task, result, dumps)
@@ -52,8 +52,19 @@ def _read(run: StandIn, body: bytes, parameters: bytes) -> tuple[Callable[..., A
     return func, args, kwargs
 
 
-def _as_current(run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _as_current(
+    run: Run,
+    carrier: Mapping[str, str] | None,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     set_current_run(run)
+    if carrier:
+        with contextlib.suppress(Exception):  # OpenTelemetry is not installed here, or broken
+            from task.tracing import continue_trace
+
+            continue_trace(carrier)
     return call_body(run, func, args, kwargs)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from task.runs.run import Run
     from task.schedules import Missed
+    from task.tracing import RunTrace
 
 __all__ = ["Attempt", "Holder", "ParentResults", "RunFacts"]
 
@@ -113,6 +114,7 @@ class RunFacts:
         "task",
         "thread",
         "timer",
+        "trace",
         "traceback",
         "trigger",
         "waiting",
@@ -186,6 +188,8 @@ class RunFacts:
         self.due_again = False
         #: What is on the scheduler's heap for it: its time limit, or its next attempt.
         self.timer: Any = None
+        #: Draws it as spans while it is under way, where somebody wants that.
+        self.trace: RunTrace | None = None
         #: What the tasks returned that it comes after.
         self.inputs: ParentResults | None = None
         #: Masks secrets, where there are any.

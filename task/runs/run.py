@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
@@ -55,16 +56,16 @@ class Run(RunFacts):
         More than 100 counts as 100, less than 0 as 0. Raises `ParameterError` for what is no number.
         """
         try:
-            told = min(100.0, max(0.0, float(percent)))
+            told = float(percent)
         except (TypeError, ValueError):
-            told = float("nan")
-        if told != told:
+            told = math.nan
+        if math.isnan(told):
             raise ParameterError(
                 f"Task {self.task!r}: progress is a number from 0 to 100, not {type(percent).__name__} "
                 f"{str(percent)[:50]!r}."
             )
         self.message = self.mask(str(message)[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]  # half a secret is one, too
-        self.progress = told
+        self.progress = min(100.0, max(0.0, told))
         if self.holder is not None:
             self.holder.progressed(self)
         return _TOLD
@@ -94,9 +95,10 @@ class Run(RunFacts):
         """Wait until the run is final, at most *timeout* seconds; whether it is."""
         if self.state.final:
             return True
-        ended = threading.Event()
-        self.add_done_callback(lambda _: ended.set())
-        return ended.wait(timeout)
+        ended = threading.Lock()  # held until then: an Event would be made of a lock, a condition and a queue
+        ended.acquire()
+        self.add_done_callback(lambda _: ended.release())
+        return ended.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
 
     def result(self, timeout: float | None = None) -> Any:
         """What the body returned, once it has, waiting at most *timeout* seconds; its exception is raised.
@@ -220,7 +222,9 @@ class Run(RunFacts):
             self.parameters = self.redactor.mapping(self.parameters)
 
     def ended(self) -> None:
-        """Wake those who wait for the final state."""
+        """End what draws it, and wake those who wait for the final state."""
+        if self.trace is not None:
+            self.trace.end(self)
         if self._waiters is not None:
             with self._lazy:
                 waiters, self._waiters = self._waiters, None
@@ -240,9 +244,10 @@ class Run(RunFacts):
         if value is NOTHING or value is None or isinstance(value, (bool, int, float)):
             return self
         row = Run.__new__(Run)
+        self._id = self.id  # it is made when it is first asked for: both must have the same
         for name in _COPIED:
             setattr(row, name, getattr(self, name))
-        row._value, row._waiters, row.inputs, row.stopper, row.timer = NOTHING, None, None, None, None
+        row._value, row._waiters, row.inputs, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None, None
         return row
 
     def _with_text(self, error: BaseException) -> BaseException:

@@ -227,7 +227,8 @@ class Core:
             if entry.held and not timetable.behind:
                 for line in timetable.lines:
                     line.next = None  # known at the end of the run
-            self._heap.take_back(entry)
+            if entry.key is not None:
+                self._heap.take_back(entry)
             self._push(entry)
         return due
 

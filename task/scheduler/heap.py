@@ -33,7 +33,8 @@ class Heap(Generic[T]):
 
     def put(self, item: T, key: Moment) -> bool:
         """Put *item* in, or move it; whether it is now the first."""
-        self.take_back(item)
+        if item.key is not None:
+            self.take_back(item)
         item.key = key
         items = self._items
         first = not items or key < items[0][0]

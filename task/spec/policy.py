@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from task.calendars import check_conditions
 from task.errors import DeclarationError, DeclarationTypeError
 from task.retries import RetryPolicy, retry_policy
 from task.runs import check_names
 from task.schedules import shorten
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = ["DEFAULT_POLICY", "Overlap", "RunPolicy", "When"]
 
@@ -113,7 +116,8 @@ def _check(name: str, policy: RunPolicy) -> None:
     ):
         raise DeclarationError(f"Task {name!r}: timeout is a number of seconds above 0, not {shorten(seconds)}.")
     executor = policy.executor
-    if executor is not None and not isinstance(executor, (str, concurrent.futures.Executor)):
+    library: Any = sys.modules.get("concurrent.futures")  # whoever made an executor has imported it
+    if executor is not None and not isinstance(executor, (str, getattr(library, "Executor", ()))):
         raise DeclarationTypeError(
             f"Task {name!r}: executor is 'serial', 'threads', 'process', a name of TaskManager(executors={{...}}), "
             f"or a concurrent.futures.Executor, not {shorten(executor)}."

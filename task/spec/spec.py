@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import datetime
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import schedule as schedule_library
 
@@ -17,6 +16,9 @@ from task.injection import Parameters
 from task.schedules import Misfire, check_job, shorten
 from task.schedules.slots import follows_elapsed_time, period_of
 from task.spec.policy import DEFAULT_POLICY, Overlap, RunPolicy, When
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = [
     "Schedules",

@@ -195,7 +195,7 @@ class Store(abc.ABC):
         """Running to retrying; False when that attempt is not under way any more."""
 
     @abc.abstractmethod
-    def cancel(self, run: Run, now: Moment, reason: str) -> Sequence[Run] | None:
+    def cancel(self, run: Run, now: Moment, reason: str, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
         """Queued or retrying to cancelled; None when it is neither.
 
         What is returned by this, `finish` and `release` are the runs that may go now: they have waited.

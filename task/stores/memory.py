@@ -46,7 +46,7 @@ ABANDONED = 100
 class _Record:
     """All that is known of one task."""
 
-    __slots__ = ("active", "arrived", "declarations", "epoch", "mark", "pruned", "rows", "summary", "switch", "waiting")
+    __slots__ = ("active", "arrived", "counts", "declarations", "epoch", "mark", "pruned", "rows", "switch", "waiting")
 
     def __init__(self, disabled: bool) -> None:
         self.switch = Switch(False) if disabled else _ON
@@ -58,10 +58,18 @@ class _Record:
         self.waiting = 0
         #: Of a task that comes after others: which of them have ended since its last run.
         self.arrived: dict[str, Run] | None = None
+        #: The history and its counts: an idle task costs neither.
         self.rows: collections.deque[Run] | None = None
-        self.summary = Summary()
+        self.counts: Summary | None = None
         self.declarations: list[Declaration] = []
         self.pruned: Moment | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """What it has come to."""
+        if self.counts is None:
+            self.counts = Summary()
+        return self.counts
 
 
 class MemoryStore(Store):
@@ -185,9 +193,8 @@ class MemoryStore(Store):
             self._mutexes[limits.mutex] = run
             self._held[run] = limits.mutex
 
-    def _leave_place(self, run: Run) -> Sequence[Run]:
+    def _leave_place(self, record: _Record | None, run: Run) -> Sequence[Run]:
         """Its place is free; the runs that get one by that."""
-        record = self._records.get(run.task)
         if record is not None and run in record.active:
             record.active.remove(run)
         if self._held and (mutex := self._held.pop(run, None)) is not None:
@@ -233,7 +240,7 @@ class MemoryStore(Store):
 
     def _append(self, record: _Record, run: Run) -> None:
         rows = record.rows
-        if rows is None:  # an idle task costs no deque
+        if rows is None:
             rows = record.rows = collections.deque(maxlen=self._keep)
         if len(rows) == self._keep:
             oldest = rows[0]
@@ -259,7 +266,7 @@ class MemoryStore(Store):
         with self._lock:
             if RUNNING not in run.state.following:
                 return False
-            run.to(RUNNING)
+            run.state = RUNNING
             run.begin_attempt(now)
             if run.attempt == 1:
                 record = self._records.get(run.task)
@@ -275,11 +282,11 @@ class MemoryStore(Store):
             run.end_attempt(now)
             return True
 
-    def cancel(self, run: Run, now: Moment, reason: str) -> Sequence[Run] | None:
+    def cancel(self, run: Run, now: Moment, reason: str, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
         with self._lock:
             if run.state is RUNNING or run.state.final:
                 return None
-            admitted = self._finish(run, CANCELLED, now, reason, run.overrunning)
+            admitted = self._finish(run, CANCELLED, now, reason, run.overrunning, followers)
         run.ended()
         return admitted
 
@@ -297,29 +304,39 @@ class MemoryStore(Store):
         with self._lock:
             if run.state.final or (attempt is not None and (run.attempt != attempt or run.state is not RUNNING)):
                 return None
-            admitted = self._finish(run, state, now, reason, keep_place)
-            for follower in followers:
-                if state in follower.states:
-                    admitted = [*admitted, *self._follow(run, follower)]
+            admitted = self._finish(run, state, now, reason, keep_place, followers)
         run.ended()
         return admitted
 
     def release(self, run: Run) -> Sequence[Run]:
         with self._lock:
-            return self._leave_place(run)
+            return self._leave_place(self._records.get(run.task), run)
 
-    def _finish(self, run: Run, state: RunState, now: Moment, reason: str | None, keep_place: bool) -> Sequence[Run]:
+    def _finish(
+        self,
+        run: Run,
+        state: RunState,
+        now: Moment,
+        reason: str | None,
+        keep_place: bool,
+        followers: Sequence[Follower],
+    ) -> Sequence[Run]:
         waited = run.waiting
         run.to(state)
         run.finished_at = now
         record = self._records.get(run.task)
         if waited and record is not None:
             self._stop_waiting(record, run)
-        run.reason = reason or run.reason
-        run.forget_secrets()
-        admitted = () if keep_place or waited else self._leave_place(run)
+        if reason:
+            run.reason = reason
+        if run.redactor is not None:
+            run.forget_secrets()
+        admitted = () if keep_place or waited else self._leave_place(record, run)
         if record is not None:
             self._sum_up(record, run, state)
+        for follower in followers:
+            if state in follower.states:
+                admitted = [*admitted, *self._follow(run, follower)]
         return admitted
 
     @staticmethod
@@ -371,7 +388,7 @@ class MemoryStore(Store):
 
     def summary(self, name: str) -> Summary:
         with self._lock:
-            kept = self._records[name].summary
+            kept = self._records[name].counts or Summary()
             return Summary(kept.runs, kept.failures, kept.consecutive_failures, dict(kept.skips), kept.last)
 
     def turn(self, name: str, switch: Switch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import select
 import signal
 import sqlite3
@@ -58,9 +59,9 @@ def read_until(process: subprocess.Popen[str], text: str, seconds: float = 20) -
     return seen.decode()
 
 
-def end(process: subprocess.Popen[str]) -> tuple[str, str]:
+def end(process: subprocess.Popen[str], seconds: float = 20) -> tuple[str, str]:
     try:
-        return process.communicate(timeout=20)
+        return process.communicate(timeout=seconds)
     finally:
         process.kill()
 
@@ -222,6 +223,85 @@ def test_the_backup_script_runs_until_it_is_told_to_stop(database: Path) -> None
 
     assert (process.returncode, errors) == (0, "")
     assert [orders(path) for path in folder.iterdir()] == [[("tea",)]]
+
+
+# What runs can do: each ends by itself.
+
+
+def test_every_example_is_listed() -> None:
+    listed = (EXAMPLES / "README.md").read_text("utf-8")
+    programs = [*(path.name for path in EXAMPLES.glob("*.py")), "flask_app/README.md"]
+
+    assert [name for name in programs if f"]({name})" not in listed] == []
+
+
+def test_the_async_example_awaits_two_thousand_runs_and_one_that_is_stopped() -> None:
+    process = start("examples/async_task.py")
+    output, errors = end(process)
+    pages, *rest = output.splitlines()
+
+    assert process.returncode == 0, errors
+    assert re.fullmatch("2000 pages on [0-9] threads; the last is 'page 1999'", pages)
+    assert rest == [
+        "the digest is a2758877: part 4 of 4",
+        "as a plain coroutine, on the loop of this program: page 7",
+        "the connection is closed",
+        "The run of task 'listen' timed_out: RunTimedOut: Task 'listen' took longer than its timeout of 1 seconds.",
+    ]
+
+
+def test_the_chain_reports_a_good_night_and_alerts_after_a_bad_one() -> None:
+    process = start("examples/chain.py")
+    output, errors = end(process)
+
+    assert process.returncode == 0, errors
+    assert output.splitlines() == [
+        "monday:",
+        "  2 orders loaded: {'tea': 12, 'coffee': 30}",
+        "  extract (manual) succeeded, then load (chain) succeeded, then report (chain) succeeded",
+        "tuesday:",
+        "  loading has failed: ValueError: invalid literal for int() with base 10: 'unknown'",
+        "  extract (manual) succeeded, then load (chain) failed, then alert (chain) succeeded",
+    ]
+    assert "Task 'load' failed: ValueError" in errors
+
+
+def test_the_class_copies_by_schedule_and_by_hand_and_cleans_up_when_cancelled() -> None:
+    process = start("examples/class_based.py")
+    output, errors = end(process)
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+
+    assert (process.returncode, errors) == (0, "")
+    assert lines[:3] == [
+        "schedule succeeded 100 % page-10.txt",
+        "manual succeeded 100 % page-10.txt",
+        "10 files by hand; the template's target is still 'nightly'",
+    ]
+    assert re.fullmatch(r"manual cancelled [0-9]+ % page-[0-9]+.txt", lines[3])
+    assert lines[4:] == ["cancelled; there are ['by-hand', 'data', 'nightly']"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell and tar")
+def test_the_command_packs_a_folder_and_tells_why_it_could_not() -> None:
+    process = start("examples/shell_task.py")
+    output, _ = end(process)
+
+    assert process.returncode == 0
+    assert "has ['.', './orders.txt']" in output
+    assert "  stdout: ./orders.txt\n" in output
+    assert "what a caller gets: The command 'sh' ended with exit code 2; its stderr ends: tar: " in output
+    assert "  pack failed: CommandError: The command 'sh' ended with exit code 2" in output
+
+
+def test_one_body_runs_on_a_cluster_and_in_a_process() -> None:
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    process = start("examples/cluster.py")
+    output, errors = end(process, seconds=60)
+    found = re.findall("^(cluster|process): 3.14159, computed by process ([0-9]+); this is ([0-9]+)$", output, re.M)
+
+    assert process.returncode == 0, errors
+    assert sorted(where for where, _, _ in found) == ["cluster", "process"]
+    assert len({number for _, there, here in found for number in (there, here)}) == 3
 
 
 # The Flask application.

@@ -140,7 +140,8 @@ def test_a_forked_child_is_told_so_and_can_start_its_own_loop(program):
         "manager.store._lock",
         "manager._lifecycle.lock",
         "manager._registry.lock",
-        "runs._lazy",
+        "runs.Run._lazy",
+        "manager._pipeline.execution._settling",
         "manager._pipeline.executors.threads._changing",
     ],
 )

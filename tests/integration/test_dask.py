@@ -7,6 +7,7 @@ import datetime
 import importlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from task import Run, RunCancelled, RunLost, RunState, TransferError
+from task import Run, RunCancelled, RunLost, RunState, TaskManager, TransferError, current_run
 from task.remote import BodyReference, body_for
 from task.runs import set_current_run
 
@@ -268,6 +269,61 @@ def test_a_body_whose_worker_is_killed_is_lost_and_does_not_run_again(
 
     assert begun.read_text() == "begun\n"
     client.wait_for_workers(2, timeout=20)
+
+
+def test_a_task_of_a_manager_runs_on_the_cluster_unchanged(client: Any) -> None:
+    def steps(count: int) -> tuple[int, int]:
+        run = current_run()
+        for step in range(1, count + 1):
+            run.check_cancelled()
+            run.update_progress(100 * step / count)
+            run.logger.info("step %d", step)
+        return count, os.getpid()
+
+    manager = TaskManager([], executors={"cluster": client.get_executor(pure=False)})
+    here, there = manager.add(steps, name="here"), manager.add(steps, name="there", executor="cluster")
+    with manager:
+        near, far = here.trigger(count=2), there.trigger(count=2)
+        assert near.result(20) == (2, os.getpid())
+        assert far.result(20) == (2, far.process)
+        for run in (near, far):
+            assert (run.state, run.progress) == ("succeeded", 100.0)
+            assert [line.message for line in run.log] == ["step 1", "step 2"]
+        assert far.process != os.getpid()
+
+
+def test_a_run_whose_worker_is_killed_is_recorded_as_lost_and_not_repeated(client: Any, tmp_path: Path) -> None:
+    def dies(folder: str) -> None:
+        Path(folder, str(len(os.listdir(folder)))).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    manager = TaskManager([])
+    task = manager.add(dies, name="dies", executor=client.get_executor(pure=False), retry=3)
+    with manager:
+        run = task.trigger(folder=str(tmp_path))
+        assert run.wait(30)
+        assert (run.state, run.attempt) == ("lost", 1)
+    assert os.listdir(tmp_path) == ["0"]
+
+
+def test_a_run_on_the_cluster_is_cancelled_and_limited(client: Any) -> None:
+    def looks() -> None:
+        while True:
+            current_run().check_cancelled()
+            current_run().update_progress(1)
+
+    manager = TaskManager([])
+    executor = client.get_executor(pure=False)
+    cancelled = manager.add(looks, name="cancelled", executor=executor)
+    limited = manager.add(looks, name="limited", executor=executor, timeout=1)
+    with manager:
+        first, second = cancelled.trigger(), limited.trigger()
+        while first.progress is None:
+            assert not first.wait(0.02)
+        first.cancel()
+        assert first.wait(20)
+        assert second.wait(20)
+        assert (first.state, second.state) == ("cancelled", "timed_out")
 
 
 def test_nothing_is_left_on_the_scheduler(client: Any, wait_for: Wait) -> None:

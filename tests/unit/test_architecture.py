@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -20,6 +22,7 @@ FLOORS = {
     "schedules": 1,
     "runs": 1,
     "events": 1,
+    "tracing": 1,
     "stores": 2,
     "executors": 2,
     "retries": 2,
@@ -146,3 +149,12 @@ def test_only_the_schedules_know_croniter_and_only_the_clock_reads_the_time() ->
             "clock.py",
             "runs/run.py",  # in an example
         )
+
+
+def test_importing_task_loads_nothing_that_most_programs_do_not_use() -> None:
+    heavy = ("asyncio", "concurrent.futures", "croniter", "flask", "multiprocessing", "sqlalchemy", "svcs", "tenacity")
+    program = f"import sys, task; print([name for name in {heavy} if name in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout == "[]\n"

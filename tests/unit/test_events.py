@@ -8,6 +8,7 @@ from collections.abc import Callable
 import blinker
 import pytest
 
+import task.events
 from task.events import Announcer
 
 
@@ -60,3 +61,34 @@ def test_a_receiver_that_blocks_never_blocks_the_sender_and_drops_are_counted() 
     assert announcer.dropped == 7
     leave.set()
     announcer.close()
+
+
+def test_an_announcer_can_be_closed_while_its_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class SlowToStart(task.events._Sender):
+        def start(self) -> None:
+            entered.set()
+            leave.wait(10)
+            super().start()
+
+    monkeypatch.setattr(task.events, "_Sender", SlowToStart)
+    announcer, problems = Announcer(), []
+
+    def close() -> None:
+        try:
+            announcer.close()
+        except RuntimeError as error:
+            problems.append(error)
+
+    posting = threading.Thread(target=announcer.post, args=(lambda: None,))
+    posting.start()
+    entered.wait(5)
+    closing = threading.Thread(target=close)
+    closing.start()
+    closing.join(0.1)  # it may end before the start does; then there was nothing to close, or it has failed
+    leave.set()
+    posting.join(5)
+    closing.join(5)
+    announcer.close()
+    assert problems == []

@@ -237,3 +237,11 @@ def test_wrong_options_are_refused_by_name(clock: VirtualClock, options: dict[st
 def test_wrong_pools_are_refused() -> None:
     with pytest.raises(ManagerStateError, match="the size of pool 'io' is a whole number from 1"):
         TaskManager([], pools={"io": 0})
+
+
+def test_bodies_that_overlap_for_ever_on_one_thread_are_told_so(manager: TaskManager, clock: VirtualClock) -> None:
+    manager.add(lambda: clock.sleep(25), every(10).seconds, name="slow", threaded=True, overlap="allow")
+    with manager:
+        clock.advance(seconds=61)
+        failed = manager.runs("slow", state="failed")
+        assert "25 bodies sleep inside each other" in str(failed[0].error)

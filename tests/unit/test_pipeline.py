@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -166,6 +168,26 @@ def test_a_context_variable_of_one_run_does_not_reach_the_next(manager: TaskMana
     assert seen == [0, 0, 0]
 
 
+def test_a_coroutine_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    manager: TaskManager, clock: VirtualClock
+) -> None:
+    coroutines: list[weakref.ref[asyncio.Task[Any] | None]] = []
+
+    async def body() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        coroutines.append(weakref.ref(task))
+
+    manager.add(body, every(10).seconds, name="sample")
+    gc.disable()
+    try:
+        with manager:
+            clock.advance(seconds=31)
+        assert [coroutine() for coroutine in coroutines] == [None, None, None]
+    finally:
+        gc.enable()
+
+
 def test_a_body_may_remove_its_own_task(manager: TaskManager, clock: VirtualClock) -> None:
     manager.add(lambda: manager.remove("sample"), every(10).seconds, name="sample")
     with manager:
@@ -312,3 +334,16 @@ def test_an_exception_is_described_in_bounded_text() -> None:
     assert line.startswith("RunCancelled: xxx")
     assert len(line) < 600
     assert "test_pipeline.py" in text
+
+
+def test_a_traceback_begins_at_the_body_and_ends_with_the_notes(manager: TaskManager) -> None:
+    def body() -> None:
+        error = ValueError("no")
+        error.add_note("look at the configuration")
+        raise error
+
+    with manager:
+        run = manager.add(body, name="sample").trigger()
+    assert run.traceback is not None
+    assert run.traceback.count("File ") == 1
+    assert run.traceback.endswith("ValueError: no\nlook at the configuration")

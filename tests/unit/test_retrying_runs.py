@@ -27,6 +27,7 @@ from task import (
     TaskManager,
     current_run,
     every,
+    run_failed,
     run_retrying,
     task_disabled,
 )
@@ -229,6 +230,21 @@ def test_disable_after_switches_off_with_a_note_an_event_and_a_log_line(
         assert not sample.is_enable
     assert told == [("sample", "3 failures in a row")] * 2
     assert "'sample' is switched off: 3 failures in a row" in caplog.text
+
+
+def test_the_last_failure_is_told_before_the_switch_that_it_turns(manager: TaskManager) -> None:
+    told: list[str] = []
+
+    def hear_failure(sender: object, run: Any) -> None:
+        told.append("failed")
+
+    def hear_switch(sender: object, name: str, note: str) -> None:
+        told.append(f"disabled: {note}")
+
+    sample = manager.add(lambda: 1 / 0, name="sample", disable_after=1)
+    with manager, run_failed.connected_to(hear_failure), task_disabled.connected_to(hear_switch):
+        sample.trigger()
+    assert told == ["failed", "disabled: it failed"]
 
 
 # Time limits.

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from task import MemoryStore, Run, RunState, Store, every
+from task import MemoryStore, ParentResults, Run, RunState, Store, every
 from task.schedules import Line, Missed
-from task.stores import Declaration, Limits, Switch
+from task.stores import Declaration, Follower, Limits, Switch
 
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -180,3 +180,60 @@ def test_the_history_is_bounded_and_says_from_where_it_is_not_known() -> None:
         finish(store, run)
     assert len(store.runs("sample")) == 3
     assert store.pruned("sample") == NOON + 2 * MINUTE
+
+
+def test_a_follower_is_recorded_in_the_transaction_that_ends_its_parent(store: Store) -> None:
+    store.register("child", disabled=False)
+    states = frozenset({RunState.SUCCEEDED})
+
+    def follow(parent: Run, results: ParentResults) -> Run:
+        assert results == {"sample": 42}
+        return Run("child", "chain", NOON, parent_id=parent.id)
+
+    parent = due(1)
+    store.claim(parent, Limits())
+    store.start(parent, NOON)
+    parent.keep_value(42)
+    follower = Follower("child", ("sample",), states, Limits(), follow)
+    admitted = store.finish(parent, RunState.SUCCEEDED, NOON, followers=[follower])
+    assert admitted is not None
+    (child,) = admitted
+    assert [(run.task, str(run.state), run.parent_id) for run in store.runs("child")] == [
+        ("child", "queued", parent.id)
+    ]
+    assert store.active("child") == [child]
+
+
+def test_who_waits_gets_the_place_of_the_run_that_ends(store: Store) -> None:
+    limits = Limits(overlap="queue")
+    first, second, third = due(1), due(2), due(3)
+    for run in (first, second, third):
+        store.claim(run, limits)
+    assert (first.waiting, second.waiting, third.state) == (False, True, "skipped")
+    store.start(first, NOON)
+    assert store.finish(first, RunState.SUCCEEDED, NOON) == [second]
+    assert not second.waiting
+
+
+def test_a_place_may_be_kept_beyond_the_end_of_the_run(store: Store) -> None:
+    limits = Limits(overlap="queue", mutex="database")
+    first, second = due(1), due(2)
+    store.claim(first, limits)
+    store.claim(second, limits)
+    store.start(first, NOON)
+    assert store.finish(first, RunState.TIMED_OUT, NOON, keep_place=True) == ()
+    assert store.active("sample") == [first, second]
+    assert store.release(first) == [second]
+    assert store.release(first) == ()
+
+
+def test_an_attempt_can_be_settled_once(store: Store) -> None:
+    run = due(1)
+    store.claim(run, Limits())
+    store.start(run, NOON)
+    assert store.retry(run, 1, NOON)
+    assert not store.retry(run, 1, NOON)
+    assert store.start(run, NOON)
+    assert run.attempt == 2
+    assert store.finish(run, RunState.FAILED, NOON, attempt=1) is None
+    assert store.finish(run, RunState.SUCCEEDED, NOON, attempt=2) is not None

@@ -1,0 +1,7 @@
+"""Bodies for other processes. This module imports nothing, so that to load it costs nothing."""
+
+__all__ = ["noop"]
+
+
+def noop() -> None:
+    """Nothing."""
