@@ -231,7 +231,6 @@ class Lifecycle:
         self._registry.renew_lock()
         self._pipeline.execution.renew_lock()
         self._pipeline.services.reset_after_fork()
-        self._pipeline.execution.renew_lock()
         self._scheduler.reset_after_fork()
         self._pipeline.reset_after_fork()
         if self.pid is not None:
