@@ -169,7 +169,7 @@ class Lifecycle:
         for run in waits:
             self._pipeline.lose(run, f"still running {timeout:g} seconds after the manager was told to stop")
         if not self._clock.inline:
-            self._pipeline.settlement.await_withdrawals(CANCEL_TIMEOUT)
+            self._pipeline.withdrawal.await_all(CANCEL_TIMEOUT)
 
     def _close_services(self, executors: Executors) -> None:
         """After the last run: those that live on the event loop are closed there."""

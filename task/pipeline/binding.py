@@ -138,7 +138,7 @@ class Binding:
 
     def cancel(self, run: Run, reason: str) -> bool:
         """End a run that has not started; ask one that has."""
-        return self.pipeline.settlement.cancel(self, run, reason)
+        return self.pipeline.withdrawal.cancel(self, run, reason)
 
     def progressed(self, run: Run) -> None:
         """The body has told how far it is."""
@@ -148,11 +148,11 @@ class Binding:
 
     def fire(self, due: Due) -> None:
         """A slot is due."""
-        self.pipeline.fire(self, due)
+        self.pipeline.claims.fire(self, due)
 
     def catch_up(self) -> None:
         """Late slots are to be run one by one."""
-        self.pipeline.catch_up(self)
+        self.pipeline.claims.catch_up(self)
 
     def set_back(self, now: Moment) -> None:
         """The clock had been wrong: begin a new epoch of the ledger from now."""

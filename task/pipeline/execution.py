@@ -130,7 +130,7 @@ class Execution:
         now = pipeline.clock.now()
         if run.trigger != "call":
             if binding.released or pipeline.closed is not None:
-                pipeline.settlement.withdraw(binding, run, "the task was removed" if binding.released else "stopped")
+                pipeline.withdrawal.withdraw(binding, run, "the task was removed" if binding.released else "stopped")
                 return False
             if not pipeline.store.start(run, now):
                 pipeline.release(binding, run, now)

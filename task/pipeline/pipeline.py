@@ -1,7 +1,7 @@
 """The story of one run, as named steps: admit → claim → start → attempt → settle (retry or finish) → record → tell.
 
-Here are the ways in, up to the executor; `Execution` runs the body, `Settlement` does what follows. Nothing that a
-body, a callback or a result does leaves them.
+`Claims` takes a due slot; here are the other ways in, up to the executor. `Execution` runs the body, `Settlement` does
+what follows, and `Withdrawal` ends what has no body under way. Nothing that a body, a callback or a result does leaves them.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from task.calendars import refusal
 from task.clock import Clock
-from task.errors import BrokenScheduleError, ManagerStateError
-from task.events import run_missed, run_queued, run_skipped
+from task.errors import ManagerStateError
+from task.events import run_queued, run_skipped
 from task.executors import Executor, Executors, Work
 from task.injection import Services
 from task.log import logger
 from task.pipeline.binding import Binding
+from task.pipeline.claims import Claims
 from task.pipeline.execution import Execution
 from task.pipeline.patience import SerialPatience
 from task.pipeline.placing import Placing
 from task.pipeline.settlement import Settlement
 from task.pipeline.watch import Watch
+from task.pipeline.withdrawal import Withdrawal
 from task.runs import ParentResults, Run, RunState, Trigger, peek_current_run, set_current_run
-from task.schedules import Due, Missed
+from task.schedules import Missed
 from task.stores import Store
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class Pipeline:
         self.placing = Placing()
         self.services = Services()
         self.services.of_run(ParentResults, lambda run: run.inputs or ParentResults())
+        self.claims = Claims(self)
         self.execution = Execution(self)
         self.settlement = Settlement(self)
+        self.withdrawal = Withdrawal(self)
         self._patience = None if scheduler is None else SerialPatience(clock, scheduler)
         self.watch = None if scheduler is None else Watch(self, scheduler)
 
@@ -83,73 +86,11 @@ class Pipeline:
         """Fresh locks, no executors: a forked child has none of the parent's threads."""
         self.executors = None
         self.execution.renew_lock()
-        self.settlement.renew_lock()
+        self.withdrawal.renew_lock()
 
     # Ways in.
 
-    def fire(self, binding: Binding, due: Due) -> None:
-        """A slot is due. On the loop: claim it and hand it over.
-
-        What is asked whether the slot is wanted (``only_if``) is the user's own code: that is done on a thread,
-        and until then the task's next slot waits.
-        """
-        if self.closed is not None:
-            return  # stopping: the slot keeps no outcome here, and is found missed at the next start
-        if not binding.spec.policy.only_if or due.slot is None:
-            self._claim(binding, due)
-            return
-        executors, entry = self.executors, binding.entry
-        if executors is not None and entry is not None and self.scheduler is not None:
-            question = Run(binding.name, "schedule", self.clock.now())  # never recorded: it stands for the question
-            self.scheduler.hold(entry, question)
-            executors.service.submit(lambda _: self._claim_if_wanted(binding, due, question), question)
-
-    def _claim_if_wanted(self, binding: Binding, due: Due, question: Run) -> None:
-        entry = binding.entry
-        if entry is None or entry.holder is not question or binding.released or self.closed is not None:
-            return  # a question of before a stop
-        assert self.scheduler is not None
-        try:
-            self._claim_judged(binding, due, hold=entry.hold)
-        except BaseException:  # as on the loop: the next slot does not wait for this one
-            self.scheduler.release(entry, self.clock.now() if entry.hold else None)
-            raise
-        if entry.holder is question:
-            self.scheduler.release(entry)
-
-    def _claim_judged(self, binding: Binding, due: Due, hold: bool = True) -> None:
-        conditions = binding.spec.policy.only_if
-        unwanted = refusal(binding.name, conditions, due.slot) if conditions and due.slot is not None else None
-        self._claim(binding, due, unwanted, hold)
-
-    def _claim(self, binding: Binding, due: Due, unwanted: str | None = None, hold: bool = True) -> None:
-        """Claim a slot. A held entry waits, with *hold*, for the end of its run."""
-        now = self.clock.now()
-        spec = binding.spec
-        entry = binding.entry
-        if due.missed is not None:
-            self._tell_missed(binding, due.missed, now)
-        if due.slot is None:
-            assert due.missed is not None
-            self.store.miss(spec.name, due.missed, "late: misfire='skip'", now)
-            self.release(binding, None, now)
-            return
-        trigger: Trigger = "catch-up" if due.late else "schedule"
-        run = binding.new_run(trigger, now, slot=due.slot, parameters=spec.parameters, jobs=due.jobs)
-        if entry is not None and entry.held and hold:
-            entry.holder = run
-        binding.claimed += 1  # before it is handed over: its body may be what makes the next slot due
-        if not self._admit(binding, run, due.missed, unwanted):
-            binding.claimed -= 1
-            self.release(binding, run, now)
-        elif spec.max_runs is not None and binding.claimed >= spec.max_runs and entry is not None:
-            self.settlement.end_schedules(binding, run, [line.job for line in entry.timetable.lines])
-
-    def _tell_missed(self, binding: Binding, missed: Missed, now: Moment) -> None:
-        if run_missed.receivers:
-            self.tell(run_missed, name=binding.name, slot=missed.first, reason="late")
-
-    def _admit(self, binding: Binding, run: Run, missed: Missed | None = None, unwanted: str | None = None) -> bool:
+    def admit(self, binding: Binding, run: Run, missed: Missed | None = None, unwanted: str | None = None) -> bool:
         """Claim a run and hand it over, or let it wait. False when it is not to run."""
         if not self.store.claim(run, binding.limits, missed, unwanted):
             return False
@@ -177,30 +118,6 @@ class Pipeline:
         logger.info("Task %r was skipped (%s, %s): %s", run.task, run.trigger, run.slot or "no slot", run.reason)
         self.tell(run_skipped, run=run)
 
-    def catch_up(self, binding: Binding) -> None:
-        """Run the late slots of a task one by one (``misfire="all"``), found on a thread: the search is slow."""
-        if binding.entry is None or self.executors is None:
-            return
-        search = Run(binding.name, "catch-up", self.clock.now())  # never recorded: it stands for the search
-        binding.entry.holder = search
-        executor = self.executors.threads if binding.on_loop else binding.executor
-        self._submit(executor, search, lambda _: self._catch_up_one(binding, search))
-
-    def _catch_up_one(self, binding: Binding, search: Run) -> None:
-        entry = binding.entry
-        assert self.scheduler is not None
-        if entry is None or entry.holder is not search or binding.released:
-            return  # an older search, of before a stop
-        try:
-            due = self.scheduler.take_oldest(entry)
-        except BrokenScheduleError as error:
-            self.scheduler.break_entry(entry, error)
-            return
-        if due is None:
-            self.scheduler.release(entry)
-        elif self.closed is None:
-            self._claim_judged(binding, due)
-
     def trigger(self, binding: Binding, parameters: Mapping[str, Any], trigger: Trigger = "manual") -> Run:
         """A run by hand: check its parameters, claim it and hand it over."""
         accepted = binding.accept(parameters)
@@ -217,7 +134,7 @@ class Pipeline:
         )
         if self.tracing is not None:
             self.tracing.expect(run)
-        self._admit(binding, run)
+        self.admit(binding, run)
         return run
 
     def call(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -289,12 +206,12 @@ class Pipeline:
     def withdraw(self, run: Run, reason: str) -> bool:
         """Cancel a run of `active` of which no body is under way."""
         assert isinstance(run.holder, Binding)
-        return self.settlement.withdraw(run.holder, run, reason)
+        return self.withdrawal.withdraw(run.holder, run, reason)
 
     def lose(self, run: Run, reason: str) -> bool:
         """Record that nobody will see the end of a run of `active`."""
         assert isinstance(run.holder, Binding)
-        return self.settlement.lose(run.holder, run, reason)
+        return self.withdrawal.lose(run.holder, run, reason)
 
     # Handing over.
 
@@ -302,12 +219,12 @@ class Pipeline:
         """Give a run that has its place to its executor."""
         executor = binding.executor
         try:
-            self._submit(executor, run, binding.work, binding.spec.policy.priority)
+            self.submit(executor, run, binding.work, binding.spec.policy.priority)
         except RuntimeError as error:  # no thread can be started
             logger.error("Task %r could not be handed over: %s", binding.name, error)
-            self.settlement.withdraw(binding, run, f"no thread could be started: {error}")
+            self.withdrawal.withdraw(binding, run, f"no thread could be started: {error}")
         if self.closed is not None or binding.executor is not executor:  # stopped meanwhile: nobody may look there
-            self.settlement.withdraw(binding, run, "stopped")
+            self.withdrawal.withdraw(binding, run, "stopped")
 
     def hand_over_all(self, runs: Iterable[Run]) -> None:
         """The same for runs that have waited, of whichever manager they are."""
@@ -326,7 +243,8 @@ class Pipeline:
         else:
             self.hand_over(binding, run)
 
-    def _submit(self, executor: Executor | None, run: Run, work: Work, priority: int = 0) -> None:
+    def submit(self, executor: Executor | None, run: Run, work: Work, priority: int = 0) -> None:
+        """Let an executor do something for a run."""
         executors = self.executors
         if executor is None or executors is None:
             return  # stopped meanwhile
@@ -343,7 +261,7 @@ class Pipeline:
             return
         if entry.timetable.behind:
             if self.closed is None:  # by way of the loop: a hundred of them must not nest
-                self.scheduler.call_at(moment, lambda: self.catch_up(binding))
+                self.scheduler.call_at(moment, lambda: self.claims.catch_up(binding))
         else:
             self.scheduler.release(entry, moment if entry.hold else None)
 

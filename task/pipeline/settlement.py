@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import datetime
 import functools
-import inspect
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from task.errors import RunLost, RunTimedOut
@@ -23,11 +20,11 @@ from task.events import (
 )
 from task.log import logger
 from task.pipeline.binding import Binding
+from task.pipeline.callbacks import Callback, call_back, call_back_async
 from task.pipeline.outcome import describe, forget_frames, is_cancellation, text_of
 from task.retries import Ended, Verdict
 from task.runs import OUT_OF_TIME, Run, RunState, set_current_run
 from task.schedules import CancelJob
-from task.spec import accepts_run
 from task.stores import Switch
 
 if TYPE_CHECKING:
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
     from task.pipeline.pipeline import Pipeline
 
 __all__ = ["Settlement"]
-
-Callback = Callable[..., object]
 
 # As in the pipeline: a look-up on the class costs as much as a small function.
 RUNNING, SUCCEEDED, FAILED, CANCELLED = RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
@@ -59,29 +54,6 @@ class Settlement:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self.renew_lock()
-
-    def renew_lock(self) -> None:
-        """A fresh lock, at first and after a fork."""
-        self._changed = threading.Condition()
-        #: How many withdrawals are under way: their runs have ended, and what follows is not handed over yet.
-        self._withdrawing = 0
-
-    def await_withdrawals(self, timeout: float) -> None:
-        """Wait until what follows those under way is handed over: after that the executors may be closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._withdrawing, timeout)
-
-    @contextlib.contextmanager
-    def _under_way(self) -> Iterator[None]:
-        with self._changed:
-            self._withdrawing += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._withdrawing -= 1
-                self._changed.notify_all()
 
     # A body has ended.
 
@@ -89,7 +61,7 @@ class Settlement:
         """Record how the body ended, and call the callbacks."""
         try:
             for callback in self._conclude(binding, run, attempt, result, failure):
-                self._call_back(binding, run, callback)
+                call_back(binding, run, callback)
         finally:
             self._let_go(binding, run)
 
@@ -99,7 +71,7 @@ class Settlement:
         """The same on the event loop, where callbacks may be awaited."""
         try:
             for callback in self._conclude(binding, run, attempt, result, failure):
-                await self._call_back_async(binding, run, callback)
+                await call_back_async(binding, run, callback)
         finally:
             self._let_go(binding, run)
 
@@ -111,7 +83,7 @@ class Settlement:
         set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
-                self._call_back(binding, run, callback)
+                call_back(binding, run, callback)
         finally:
             self._let_go(binding, run)
 
@@ -120,7 +92,7 @@ class Settlement:
         set_current_run(run)
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
-                await self._call_back_async(binding, run, callback)
+                await call_back_async(binding, run, callback)
         finally:
             self._let_go(binding, run)
 
@@ -141,7 +113,7 @@ class Settlement:
     ) -> Sequence[Callback]:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
-            self._take_back(run)
+            self.take_back(run)
         if over and (run.attempt != attempt or run.state is not RUNNING):
             self._too_late(binding, run, _state_of(run, failure))
             return ()
@@ -200,7 +172,7 @@ class Settlement:
             run.timer = timer
         unwanted = self._unwanted(binding, run)
         if unwanted is not None:
-            self.withdraw(binding, run, unwanted)
+            pipeline.withdrawal.withdraw(binding, run, unwanted)
         if run.state is not RunState.RETRYING:
             pipeline.scheduler.call_off(timer)
         return True
@@ -252,9 +224,9 @@ class Settlement:
         if admitted:
             pipeline.hand_over_all(admitted)
         self._body_ended(binding, run, over)
-        return self._ended(binding, run, result)
+        return self.ended(binding, run, result)
 
-    def _ended(self, binding: Binding, run: Run, result: Any) -> Sequence[Callback]:
+    def ended(self, binding: Binding, run: Run, result: Any) -> Sequence[Callback]:
         """A run has its final state: say so; the callbacks that it calls for."""
         spec, state = binding.spec, run.state
         if state is not SUCCEEDED:
@@ -295,55 +267,8 @@ class Settlement:
         logger.error("Task %r is switched off: %s. enable() switches it on again.", binding.name, note)
         self._pipeline.tell(task_disabled, name=binding.name, note=note)
 
-    # A run ends without its body.
-
-    def cancel(self, binding: Binding, run: Run, reason: str) -> bool:
-        """End a run that has not started, or waits for another attempt; ask one whose body runs."""
-        if self.withdraw(binding, run, reason):
-            return True
-        if run.state.final:
-            return False
-        run.ask_to_stop(reason)
-        self.withdraw(binding, run, reason)  # its attempt may have ended meanwhile, with another to follow
-        return True
-
-    def withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
-        """Cancel a run of which no body is under way; False when one is, or the run has ended."""
-        with self._under_way():
-            return self._withdraw(binding, run, reason)
-
-    def _withdraw(self, binding: Binding, run: Run, reason: str) -> bool:
-        pipeline = self._pipeline
-        now = pipeline.clock.now()
-        followers = binding.followers if run.attempt else ()  # none comes after what never began
-        admitted = pipeline.store.cancel(run, now, reason, followers)
-        if admitted is None:
-            return False
-        if not run.overrunning:  # else its body goes on being reported
-            self._take_back(run)
-            admitted = [*admitted, *pipeline.store.release(run)]  # its body may have ended just now
-        callbacks = self._ended(binding, run, None) if run.attempt else ()
-        if not run.attempt:
-            pipeline.tell(run_cancelled, run=run)
-        pipeline.hand_over_all(admitted)
-        if callbacks:
-            self._call_back_there(binding, run, callbacks)
-        pipeline.release(binding, run, now)
-        return True
-
-    def lose(self, binding: Binding, run: Run, reason: str) -> bool:
-        """Record that nobody will see the end of a run; False when it had one."""
-        pipeline = self._pipeline
-        admitted = pipeline.store.finish(run, LOST, pipeline.clock.now(), reason)
-        if admitted is None:
-            return False
-        self._take_back(run)
-        logger.error("The run of task %r is lost: %s", run.task, reason)
-        pipeline.tell(run_lost, run=run)
-        pipeline.hand_over_all(admitted)
-        return True
-
-    def _take_back(self, run: Run) -> None:
+    def take_back(self, run: Run) -> None:
+        """Call off what is on the heap for a run."""
         timer, run.timer = run.timer, None
         if timer is not None and self._pipeline.scheduler is not None:
             self._pipeline.scheduler.call_off(timer)
@@ -351,51 +276,6 @@ class Settlement:
     def _let_go(self, binding: Binding, run: Run) -> None:
         if binding.entry is not None and binding.entry.held and run.state.final:
             self._pipeline.release(binding, run, run.finished_at or self._pipeline.clock.now())
-
-    # Callbacks.
-
-    def _call_back(self, binding: Binding, run: Run, callback: Callback) -> object:
-        try:
-            return callback(run) if accepts_run(callback) else callback()
-        except BaseException as error:
-            self._callback_failed(binding, run, callback, error)
-            return None
-
-    async def _call_back_async(self, binding: Binding, run: Run, callback: Callback) -> None:
-        answer = self._call_back(binding, run, callback)
-        if inspect.isawaitable(answer):
-            try:
-                await answer
-            except BaseException as error:
-                self._callback_failed(binding, run, callback, error)
-
-    def _call_back_there(self, binding: Binding, run: Run, callbacks: Sequence[Callback]) -> None:
-        """On the executor of the task: the run was ended from elsewhere. On an event loop that takes no place."""
-        executors, executor = self._pipeline.executors, binding.executor
-        if binding.on_loop and executors is not None:
-            executor = executors.event_loop  # what waits at a gate when the manager stops never comes
-        if executor is None:
-            return
-
-        async def on_loop(_: Run) -> None:
-            set_current_run(run)
-            for callback in callbacks:
-                await self._call_back_async(binding, run, callback)
-
-        def on_thread(_: Run) -> None:
-            set_current_run(run)
-            for callback in callbacks:
-                self._call_back(binding, run, callback)
-
-        fresh = contextvars.Context()
-        executor.submit(on_loop if binding.on_loop else lambda run: fresh.run(on_thread, run), run)
-
-    def _callback_failed(self, binding: Binding, run: Run, callback: object, error: BaseException) -> None:
-        line, text = describe(error, run.mask)
-        name = getattr(callback, "__name__", repr(callback))
-        logger.error(
-            "The callback %s of task %r raised %s; nothing else is affected\n%s", name, binding.name, line, text
-        )
 
     def end_schedules(self, binding: Binding, run: Run, jobs: Iterable[schedule.Job]) -> None:
         """Remove schedules: the body returned `CancelJob`, or ``max_runs`` is reached."""

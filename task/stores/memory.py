@@ -20,16 +20,14 @@ from task.stores.base import (
     Store,
     Summary,
     Switch,
-    crowding,
     may_wait,
     refusal,
 )
+from task.stores.places import Places, Record
 
 __all__ = ["MemoryStore"]
 
 Moment = datetime.datetime
-
-_ON = Switch(True)
 
 # As in the pipeline: a look-up on the class costs as much as a small function.
 QUEUED, RUNNING, SKIPPED, MISSED = RunState.QUEUED, RunState.RUNNING, RunState.SKIPPED, RunState.MISSED
@@ -41,35 +39,6 @@ ENDED = 100
 
 #: Of so many removed tasks the history is kept.
 ABANDONED = 100
-
-
-class _Record:
-    """All that is known of one task."""
-
-    __slots__ = ("active", "arrived", "counts", "declarations", "epoch", "mark", "pruned", "rows", "switch", "waiting")
-
-    def __init__(self, disabled: bool) -> None:
-        self.switch = Switch(False) if disabled else _ON
-        self.mark: Moment | None = None
-        self.epoch = 0
-        #: The runs that have a place: queued for an executor, running, retrying, or overrunning.
-        self.active: list[Run] = []
-        #: How many wait for one.
-        self.waiting = 0
-        #: Of a task that comes after others: which of them have ended since its last run.
-        self.arrived: dict[str, Run] | None = None
-        #: The history and its counts: an idle task costs neither.
-        self.rows: collections.deque[Run] | None = None
-        self.counts: Summary | None = None
-        self.declarations: list[Declaration] = []
-        self.pruned: Moment | None = None
-
-    @property
-    def summary(self) -> Summary:
-        """What it has come to."""
-        if self.counts is None:
-            self.counts = Summary()
-        return self.counts
 
 
 class MemoryStore(Store):
@@ -86,21 +55,15 @@ class MemoryStore(Store):
 
     def __init__(self, keep: int = 200) -> None:
         self._keep = max(1, keep)
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._paused = False
         self._abandoned: dict[str, None] = {}
-        #: The runs that wait for others to end, oldest first.
-        self._waiting: dict[Run, Limits] = {}
-        #: Which run has a mutex, and which mutex a run has.
-        self._mutexes: dict[str, Run] = {}
-        self._held: dict[Run, str] = {}
+        self._places = Places(self._records)
         _stores.add(self)
 
     def reset_after_fork(self) -> None:
         """The parent's runs are not the child's."""
-        self._waiting, self._mutexes, self._held = {}, {}, {}
-        for record in self._records.values():
-            record.active, record.waiting = [], 0
+        self._places.reset()
 
     def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
         with self._lock:
@@ -108,7 +71,7 @@ class MemoryStore(Store):
             if name in self._records:
                 return
             known = origin._records.get(name) if isinstance(origin, MemoryStore) else None
-            self._records[name] = known or _Record(disabled)
+            self._records[name] = known or Record(disabled)
 
     def declare(self, name: str, declaration: Declaration) -> None:
         with self._lock:
@@ -119,7 +82,7 @@ class MemoryStore(Store):
                 self._forget_oldest(record)
 
     @staticmethod
-    def _forget_oldest(record: _Record) -> None:
+    def _forget_oldest(record: Record) -> None:
         """Drop the oldest declaration that has ended: what lies before its end is not known any more."""
         for declaration in record.declarations:
             if declaration.until is not None:
@@ -164,69 +127,27 @@ class MemoryStore(Store):
             self._admit(record, run, limits, unwanted)
             return True
 
-    def _admit(self, record: _Record, run: Run, limits: Limits, unwanted: str | None = None) -> None:
+    def _admit(self, record: Record, run: Run, limits: Limits, unwanted: str | None = None) -> None:
         """Queue it, let it wait, or skip it."""
         if unwanted or record.active or record.waiting or self._paused or not record.switch.enabled or limits.mutex:
             reason = self._refusal(record, run) or unwanted
-            crowded = None if reason else self._crowding(record, limits)
+            crowded = None if reason else self._places.crowding(record, limits)
             if crowded and may_wait(limits, record.waiting, run.trigger):
-                self._let_wait(record, run, limits, crowded)
+                self._places.wait(record, run, limits, crowded)
+                self._append(record, run)
                 return
             if reason or crowded:
                 self._skip(record, run, reason or crowded or "")
                 return
-        self._take_place(record, run, limits)
+        self._places.take(record, run, limits)
         self._append(record, run)
 
-    def _refusal(self, record: _Record, run: Run) -> str | None:
+    def _refusal(self, record: Record, run: Run) -> str | None:
         switch = record.switch
         enabled = switch.enabled or (switch.until is not None and run.queued_at >= switch.until)
         return refusal(enabled, self._paused)
 
-    def _crowding(self, record: _Record, limits: Limits) -> str | None:
-        holder = None if limits.mutex is None else self._mutexes.get(limits.mutex)
-        return crowding(limits, len(record.active), record.waiting, None if holder is None else holder.task)
-
-    def _take_place(self, record: _Record, run: Run, limits: Limits) -> None:
-        record.active.append(run)
-        if limits.mutex is not None:
-            self._mutexes[limits.mutex] = run
-            self._held[run] = limits.mutex
-
-    def _leave_place(self, record: _Record | None, run: Run) -> Sequence[Run]:
-        """Its place is free; the runs that get one by that."""
-        if record is not None and run in record.active:
-            record.active.remove(run)
-        if self._held and (mutex := self._held.pop(run, None)) is not None:
-            del self._mutexes[mutex]
-        return self._admit_waiting() if self._waiting else ()
-
-    def _let_wait(self, record: _Record, run: Run, limits: Limits, reason: str) -> None:
-        run.waiting = run.waited = True
-        run.reason = reason
-        record.waiting += 1
-        self._waiting[run] = limits
-        self._append(record, run)
-
-    def _admit_waiting(self) -> list[Run]:
-        admitted = []
-        for run, limits in list(self._waiting.items()):
-            record = self._records.get(run.task)
-            if record is None:
-                continue
-            holder = None if limits.mutex is None else self._mutexes.get(limits.mutex)
-            if crowding(limits, len(record.active), 0, None if holder is None else holder.task) is None:
-                self._stop_waiting(record, run)
-                self._take_place(record, run, limits)
-                admitted.append(run)
-        return admitted
-
-    def _stop_waiting(self, record: _Record, run: Run) -> None:
-        del self._waiting[run]
-        record.waiting -= 1
-        run.waiting, run.reason = False, None
-
-    def _skip(self, record: _Record, run: Run, reason: str) -> None:
+    def _skip(self, record: Record, run: Run, reason: str) -> None:
         run.to_skipped(reason)
         skips = record.summary.skips
         skips[reason] = skips.get(reason, 0) + 1
@@ -239,7 +160,7 @@ class MemoryStore(Store):
                 return
         self._append(record, run)
 
-    def _append(self, record: _Record, run: Run) -> None:
+    def _append(self, record: Record, run: Run) -> None:
         rows = record.rows
         if rows is None:
             rows = record.rows = collections.deque(maxlen=self._keep)
@@ -250,7 +171,7 @@ class MemoryStore(Store):
                 record.pruned = max(last or oldest.slot, record.pruned or oldest.slot)
         rows.append(run)
 
-    def _miss(self, record: _Record, name: str, missed: Missed, reason: str, now: Moment) -> None:
+    def _miss(self, record: Record, name: str, missed: Missed, reason: str, now: Moment) -> None:
         row = Run(name, "schedule", now, slot=missed.first, state=MISSED)
         row.missed, row.reason, row.epoch = missed, reason, record.epoch
         self._append(record, row)
@@ -311,7 +232,7 @@ class MemoryStore(Store):
 
     def release(self, run: Run) -> Sequence[Run]:
         with self._lock:
-            return self._leave_place(self._records.get(run.task), run)
+            return self._places.leave(self._records.get(run.task), run)
 
     def _finish(
         self,
@@ -327,12 +248,12 @@ class MemoryStore(Store):
         run.finished_at = now
         record = self._records.get(run.task)
         if waited and record is not None:
-            self._stop_waiting(record, run)
+            self._places.stop_waiting(record, run)
         if reason:
             run.reason = reason
         if run.redactor is not None or run.inputs is not None:
             run.forget_inputs()
-        admitted = () if keep_place or waited else self._leave_place(record, run)
+        admitted = () if keep_place or waited else self._places.leave(record, run)
         if record is not None:
             self._sum_up(record, run, state)
         for follower in followers:
@@ -341,7 +262,7 @@ class MemoryStore(Store):
         return admitted
 
     @staticmethod
-    def _sum_up(record: _Record, run: Run, state: RunState) -> None:
+    def _sum_up(record: Record, run: Run, state: RunState) -> None:
         summary = record.summary
         kept = run.for_history()
         if kept is not run and record.rows is not None and run in record.rows:
@@ -371,8 +292,8 @@ class MemoryStore(Store):
         with self._lock:
             if name is not None:
                 active = list(self._records[name].active) if name in self._records else []
-                return active + [run for run in self._waiting if run.task == name]
-            return [run for record in self._records.values() for run in record.active] + list(self._waiting)
+                return active + [run for run in self._places.waiting if run.task == name]
+            return [run for record in self._records.values() for run in record.active] + list(self._places.waiting)
 
     def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
         with self._lock:

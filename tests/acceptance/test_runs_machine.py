@@ -431,9 +431,9 @@ class Walk(RuleBasedStateMachine):
             assert time.monotonic() < deadline, self.manager.scheduler._heap.live()
             self.clock.advance(seconds=200)
             time.sleep(0.001)
-        assert self.store._held == {}
-        assert self.store._mutexes == {}
-        assert self.store._waiting == {}
+        assert self.store._places._held == {}
+        assert self.store._places._mutexes == {}
+        assert self.store._places.waiting == {}
         self.manager.stop(5)
         self.nothing_is_left()
         assert self.store.active() == []
@@ -786,7 +786,7 @@ def storm(seconds: float) -> None:
         observer.close()
     wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("task-")])
     assert store.wrong == []
-    assert (store._held, store._mutexes, store._waiting) == ({}, {}, {})
+    assert (store._places._held, store._places._mutexes, store._places.waiting) == ({}, {}, {})
     sorts = {name: sort for thread in threads for name, sort in thread.sorts.items()}
     assert len(store.seen) > 100
     observer.check_runs(sorts)

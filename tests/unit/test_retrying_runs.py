@@ -32,6 +32,7 @@ from task import (
     task_disabled,
 )
 from task.executors import Work
+from task.pipeline import withdrawal
 from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
@@ -566,10 +567,10 @@ def test_a_run_that_is_cancelled_between_two_looks_at_it_has_no_other_attempt(
 ) -> None:
     """`cancel` finds the body under way; by the time that it asks it to stop, the next attempt is waited for."""
     attempts: list[int] = []
-    withdraw = manager._pipeline.settlement.withdraw
+    withdraw = manager._pipeline.withdrawal.withdraw
     finds = iter([False])
     monkeypatch.setattr(
-        manager._pipeline.settlement, "withdraw", lambda *arguments: next(finds, True) and withdraw(*arguments)
+        manager._pipeline.withdrawal, "withdraw", lambda *arguments: next(finds, True) and withdraw(*arguments)
     )
 
     def body() -> None:
@@ -619,15 +620,15 @@ def test_what_is_called_back_for_a_cancelled_run_is_handed_over_before_a_stop_is
     monkeypatch: pytest.MonkeyPatch, wait_for: WaitFor
 ) -> None:
     manager, told, begun = TaskManager([]), list[str](), threading.Event()
-    settlement, stopped = manager._pipeline.settlement, manager._lifecycle.stopped
-    hand_over = settlement._call_back_there
+    stopped = manager._lifecycle.stopped
+    hand_over = withdrawal.call_back_elsewhere
 
     def slowly(*arguments: Any) -> None:
         begun.set()
         stopped.wait(0.2)  # in vain: the stop waits for this
         hand_over(*arguments)
 
-    monkeypatch.setattr(settlement, "_call_back_there", slowly)
+    monkeypatch.setattr(withdrawal, "call_back_elsewhere", slowly)
     sample = manager.add(
         failing(1), name="sample", threaded=True, retry=3, on_complete=lambda run: told.append(str(run.state))
     )
