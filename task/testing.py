@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from task.clock import Driven
-from task.executors import Backlog, Executor, Executors, Work
+from task.executors import FIRST, Backlog, Executor, Executors, Work
 from task.runs import Run
 
 __all__ = ["VirtualClock"]
@@ -174,11 +174,12 @@ class _InlinePool:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
         if run not in self._runs:
             return False
         self._runs.remove(run)
         self._replaced.append(run)
+        self.submit(work, run, FIRST)
         return True
 
     def stack(self, run: Run) -> str | None:
@@ -250,7 +251,8 @@ class _InlineEventLoop:
     def waiting(self) -> int:
         return 0
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
+        self.submit(work, run)
         return True
 
     def stack(self, run: Run) -> str | None:

@@ -86,7 +86,8 @@ class EventLoop:
     def waiting(self) -> int:
         return 0
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
+        self.submit(work, run)
         return True
 
     def stack(self, run: Run) -> str | None:

@@ -61,9 +61,9 @@ class Gate:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
         self._leave(run)
-        return True
+        return self._behind.replace(run, work)
 
     def stack(self, run: Run) -> str | None:
         """Where the coroutine of *run* waits, as text."""

@@ -16,10 +16,13 @@ from task.log import logger
 if TYPE_CHECKING:
     from task.runs import Run
 
-__all__ = ["Backlog", "Executor", "ThreadPool", "Work"]
+__all__ = ["FIRST", "Backlog", "Executor", "ThreadPool", "Work"]
 
 #: What an executor is given: the pipeline's step for one run. An event loop is given one that awaits.
 Work = Callable[["Run"], Any]
+
+#: The priority of what ends a run without its body.
+FIRST = 1_000_000_000
 
 #: So many threads of one pool are replaced while their bodies overrun. Beyond, an overrunning body keeps its place.
 REPLACEMENTS = 16
@@ -42,8 +45,11 @@ class Executor(Protocol):
     def waiting(self) -> int:
         """How many runs wait for a place."""
 
-    def replace(self, run: Run) -> bool:
-        """Give the place of *run* to others: its body overruns, and cannot be stopped. False where that cannot be."""
+    def replace(self, run: Run, work: Work) -> bool:
+        """Give the place of *run* to others, first of all to *work* on it: its body overruns, and cannot be stopped.
+
+        False where that cannot be.
+        """
 
     def stack(self, run: Run) -> str | None:
         """Where the body of *run* is at this moment, as text; None when that is not known."""
@@ -162,19 +168,21 @@ class ThreadPool:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def replace(self, run: Run) -> bool:
+    def replace(self, run: Run, work: Work) -> bool:
         with self._changing:
             worker = self._occupied_by(run, self._workers)
             if worker is None or self._closed or len(self._replaced) >= REPLACEMENTS:
                 return False
             self._workers.remove(worker)
             self._replaced.append(worker)
-            self._submitted -= worker.done + 1
+            self._submitted -= worker.done  # the run that it goes on with is followed by the work
             worker.replaced = True
+            self._backlog.put(work, run, FIRST)
             try:
                 self._grow()
             except RuntimeError as error:
                 logger.warning("No thread can be started to replace one of %s: %s", self.name, error)
+        self._tokens.put(None)
         return True
 
     def left(self, worker: _Worker) -> None:
@@ -184,7 +192,7 @@ class ThreadPool:
 
     def stack(self, run: Run) -> str | None:
         """Where the body of *run* is at this moment, as text; None when it does not run here."""
-        worker = self._occupied_by(run, [*self._workers, *self._replaced])
+        worker = self._occupied_by(run, [*self._replaced, *self._workers])  # another may just record its end
         frame = None if worker is None or worker.ident is None else sys._current_frames().get(worker.ident)
         return None if frame is None else "".join(traceback.format_stack(frame)[-20:])
 

@@ -43,7 +43,7 @@ class Execution:
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """A fresh lock, after a fork. It is held between the end of a body and that of its attempt."""
+        """A fresh lock, at first and after a fork. It is held between the end of a body and that of its attempt."""
         self._settling = threading.Lock()
 
     def execute(self, binding: Binding, run: Run) -> None:
@@ -175,15 +175,16 @@ class Execution:
             if run.attempt != attempt or run.state is not RUNNING or executor is None:
                 return
             run.overrunning = True
-        replaced = executor.replace(run)
         self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
         settlement = self._pipeline.settlement
-        if binding.on_loop:
-            executor.submit(lambda _: settlement.overran_async(binding, run, attempt), run, 1_000_000)
-        elif replaced:
-            executor.submit(lambda _: settlement.overran(binding, run, attempt), run, 1_000_000)
-        elif self._pipeline.executors is not None:  # too many were replaced already: it keeps its place
-            self._pipeline.executors.service.submit(lambda _: settlement.overran(binding, run, attempt), run)
+        overran = settlement.overran_async if binding.on_loop else settlement.overran
+
+        def end_without_body(run: Run) -> Any:
+            return overran(binding, run, attempt)
+
+        replaced = executor.replace(run, end_without_body)
+        if not replaced and self._pipeline.executors is not None:  # too many were already: it keeps its place
+            self._pipeline.executors.service.submit(end_without_body, run)
         self._pipeline.tell(run_overrunning, run=run)
 
     def _report(self, binding: Binding, run: Run, attempt: int) -> None:

@@ -31,6 +31,7 @@ from task import (
     run_retrying,
     task_disabled,
 )
+from task.executors import Work
 from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
@@ -500,10 +501,10 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         threads = manager._pipeline.executors.threads  # type: ignore[union-attr]  # it runs
         replace = threads.replace
 
-        def replace_when_it_has_ended(one: Run) -> bool:
+        def replace_when_it_has_ended(one: Run, work: Work) -> bool:
             gate.set()
             wait_for(lambda: run.state != "running")
-            return replace(one)
+            return replace(one, work)
 
         threads.replace = replace_when_it_has_ended  # type: ignore[method-assign]  # a moment of the test's choice
         clock.advance(seconds=5)
