@@ -154,9 +154,15 @@ class NoResultError(TaskError, RuntimeError):
 class RunTimedOut(TaskError):  # noqa: N818 - the outcome of a run, not a fault of ours
     """Raised by `Run.result` for a run that exceeded its ``timeout`` and had no attempt left."""
 
+    #: The id of that run; None of the one under way.
+    run_id: str | None = None
+
 
 class RunLost(TaskError):  # noqa: N818 - the outcome of a run
     """Raised by `Run.result` for a run that is lost, and by an executor whose worker died with the body."""
+
+    #: The id of that run; None of the one under way.
+    run_id: str | None = None
 
 
 class RunCancelled(TaskError):  # noqa: N818 - control flow, not a fault, as `asyncio.CancelledError`

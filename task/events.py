@@ -150,7 +150,8 @@ class Announcer:
             sender.closing = True
             with contextlib.suppress(queue.Full):  # then it ends when it has sent all that waits
                 sender.queue.put_nowait(None)
-            sender.join(1)
+            if sender is not threading.current_thread():  # a receiver may stop its manager
+                sender.join(1)
 
 
 class _Sender(threading.Thread):

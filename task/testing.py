@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from task.clock import Driven
-from task.executors import FIRST, Backlog, Executor, Executors, Work
+from task.executors import Backlog, Executor, Executors, Work
 from task.runs import Run
 
 __all__ = ["VirtualClock"]
@@ -158,7 +158,7 @@ class _InlinePool:
         self._runs: list[Run] = []
         self._replaced: list[Run] = []
 
-    def submit(self, work: Work, run: Run, priority: int = 0) -> None:
+    def submit(self, work: Work, run: Run, priority: float = 0) -> None:
         self._backlog.put(work, run, priority)
         while len(self._runs) < self._size and (item := self._backlog.pop()) is not None:
             next_work, next_run = item
@@ -179,7 +179,7 @@ class _InlinePool:
             return False
         self._runs.remove(run)
         self._replaced.append(run)
-        self.submit(work, run, FIRST)
+        self.submit(work, run, math.inf)
         return True
 
     def stack(self, run: Run) -> str | None:

@@ -109,7 +109,7 @@ def refusal(name: str, conditions: Iterable[Condition], slot: datetime.datetime)
     for condition in conditions:
         try:
             reason = _ask(condition, slot)
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: it ends no worker, and no schedule
             line, frames = _describe(error)
             logger.error(
                 "Task %r: its condition %s raised, so the slot of %s is refused.\n%s%s",
@@ -154,11 +154,11 @@ def _name_of(condition: Condition) -> str:
     return _bounded(name, 60) if isinstance(name, str) else shorten(condition)
 
 
-def _describe(error: Exception) -> tuple[str, str]:
+def _describe(error: BaseException) -> tuple[str, str]:
     """An exception as one bounded line, and its last frames."""
     try:
         text = str(error)
-    except Exception:  # a user's own `__str__`
+    except BaseException:  # a user's own `__str__`
         text = "(its text raises)"
     frames = traceback.format_list(traceback.extract_tb(error.__traceback__, limit=-FRAMES))
     header = "Traceback (most recent call last):\n"

@@ -7,6 +7,6 @@ hung body hangs the interpreter, and cannot replace a hung thread.
 from task.executors.event_loop import EventLoop
 from task.executors.executors import Executors
 from task.executors.gate import Gate
-from task.executors.pools import FIRST, Backlog, Executor, ThreadPool, Work
+from task.executors.pools import Backlog, Executor, ThreadPool, Work
 
-__all__ = ["FIRST", "Backlog", "EventLoop", "Executor", "Executors", "Gate", "ThreadPool", "Work"]
+__all__ = ["Backlog", "EventLoop", "Executor", "Executors", "Gate", "ThreadPool", "Work"]

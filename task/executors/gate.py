@@ -21,7 +21,8 @@ class Gate:
         self.size = size
         self._behind = behind
         self._backlog = Backlog()
-        self._inside: list[Run] = []
+        #: The run on each place.
+        self._inside: dict[object, Run] = {}
         self._changing = threading.Lock()
 
     def submit(self, work: Work, run: Run, priority: int = 0) -> None:
@@ -36,34 +37,37 @@ class Gate:
                 if item is None:
                     return
                 work, run = item
-                self._inside.append(run)
-            self._behind.submit(self._counted(work), run)
+                place = object()
+                self._inside[place] = run
+            self._behind.submit(self._counted(work, place), run)
 
-    def _counted(self, work: Work) -> Work:
+    def _counted(self, work: Work, place: object) -> Work:
         async def counted(run: Run) -> Any:
             try:
                 return await work(run)
             finally:
-                self._leave(run)
+                self._leave(place)  # not that of the run: its next attempt may have one of its own by now
 
         return counted
 
-    def _leave(self, run: Run) -> None:
+    def _leave(self, place: object) -> None:
         with self._changing:
-            if run in self._inside:
-                self._inside.remove(run)
+            self._inside.pop(place, None)
         self._admit()
 
     def running(self) -> list[Run]:
         with self._changing:
-            return list(self._inside)
+            return list(self._inside.values())
 
     def waiting(self) -> int:
         return len(self._backlog)
 
     def replace(self, run: Run, work: Work) -> bool:
-        self._leave(run)
-        return self._behind.replace(run, work)
+        with self._changing:
+            place = next((place for place, its_run in self._inside.items() if its_run is run), None)
+        self._behind.submit(work, run)  # past the gate: what it is for has its place no more
+        self._leave(place)
+        return True
 
     def stack(self, run: Run) -> str | None:
         """Where the coroutine of *run* waits, as text."""

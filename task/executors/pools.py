@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import queue
 import sys
 import threading
@@ -16,13 +17,10 @@ from task.log import logger
 if TYPE_CHECKING:
     from task.runs import Run
 
-__all__ = ["FIRST", "Backlog", "Executor", "ThreadPool", "Work"]
+__all__ = ["Backlog", "Executor", "ThreadPool", "Work"]
 
 #: What an executor is given: the pipeline's step for one run. An event loop is given one that awaits.
 Work = Callable[["Run"], Any]
-
-#: The priority of what ends a run without its body.
-FIRST = 1_000_000_000
 
 #: So many threads of one pool are replaced while their bodies overrun. Beyond, an overrunning body keeps its place.
 REPLACEMENTS = 16
@@ -46,9 +44,9 @@ class Executor(Protocol):
         """How many runs wait for a place."""
 
     def replace(self, run: Run, work: Work) -> bool:
-        """Give the place of *run* to others, first of all to *work* on it: its body overruns, and cannot be stopped.
+        """Give the place of *run*, whose body overruns and cannot be stopped, to others: to ``work(run)`` first.
 
-        False where that cannot be.
+        False where that cannot be; then *work* is not done.
         """
 
     def stack(self, run: Run) -> str | None:
@@ -64,10 +62,10 @@ class Backlog:
     __slots__ = ("_items", "_order")
 
     def __init__(self) -> None:
-        self._items: list[tuple[int, int, Work, Run]] = []
+        self._items: list[tuple[float, int, Work, Run]] = []
         self._order = itertools.count()
 
-    def put(self, work: Work, run: Run, priority: int) -> None:
+    def put(self, work: Work, run: Run, priority: float) -> None:
         """Add one."""
         heapq.heappush(self._items, (-priority, next(self._order), work, run))
 
@@ -108,10 +106,7 @@ class _Worker(threading.Thread):
                 logger.exception("An executor failed on %r; it goes on", self.current)
             # Nothing may keep the run, or a frame of its body, alive until the next one comes.
             del work, item
-            self.current = None
-            self.done += 1
-            if self.replaced:
-                self.pool.left(self)
+            if self.pool.ended(self):
                 return
 
 
@@ -175,9 +170,9 @@ class ThreadPool:
                 return False
             self._workers.remove(worker)
             self._replaced.append(worker)
-            self._submitted -= worker.done  # the run that it goes on with is followed by the work
+            self._submitted -= worker.done  # its run makes room for *work*, which nothing that waits may overtake
             worker.replaced = True
-            self._backlog.put(work, run, FIRST)
+            self._backlog.put(work, run, math.inf)
             try:
                 self._grow()
             except RuntimeError as error:
@@ -185,10 +180,14 @@ class ThreadPool:
         self._tokens.put(None)
         return True
 
-    def left(self, worker: _Worker) -> None:
-        """A replaced worker has ended its body after all."""
+    def ended(self, worker: _Worker) -> bool:
+        """A worker has ended a run; whether it was replaced meanwhile, and so ends itself."""
         with self._changing:
-            self._replaced.remove(worker)
+            worker.current = None
+            worker.done += 1
+            if worker.replaced:
+                self._replaced.remove(worker)
+            return worker.replaced
 
     def stack(self, run: Run) -> str | None:
         """Where the body of *run* is at this moment, as text; None when it does not run here."""

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +47,8 @@ class Lifecycle:
         self._ended_at: datetime | None = None
         #: The process in which it was started.
         self.pid: int | None = None
+        #: Called when it has stopped, also where that happens behind a run.
+        self.on_stopped: Callable[[], object] = bool
         self._owner = owner
         self._registry = registry
         self._pipeline = pipeline
@@ -133,7 +135,8 @@ class Lifecycle:
             self._pipeline.closed = "the manager is stopping"
             self._scheduler.stop()
             now = self._clock.now()
-            for run in self._pipeline.active():
+            # Those that wait first: the others would hand their places over to them, one inside the other.
+            for run in sorted(self._pipeline.active(), key=lambda run: not run.waiting):
                 if self._pipeline.withdraw(run, "stopped"):
                     logger.info("A run of task %r that was not under way was cancelled: the manager stops", run.task)
             try:
@@ -152,6 +155,7 @@ class Lifecycle:
             executors.close()
         self.pid, self.state = None, "stopped"
         self._scheduler.announcer.close()
+        self.on_stopped()
         self.stopped.set()
 
     def _drain(self, timeout: float) -> None:
@@ -225,6 +229,7 @@ class Lifecycle:
         """In the child: fresh locks, no threads. Whether it is forked is computed from the pid."""
         self._renew_locks()
         self._registry.renew_lock()
+        self._pipeline.execution.renew_lock()
         self._pipeline.services.reset_after_fork()
         self._scheduler.reset_after_fork()
         self._pipeline.reset_after_fork()

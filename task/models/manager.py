@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import datetime
+import functools
 import os
 import time
 import weakref
@@ -88,6 +89,7 @@ class TaskManager:
             self._pipeline.services.of_run(own, lambda _: owner())
         self._registry = Registry(self, self._pipeline, self.scheduler, sources)
         self._lifecycle = Lifecycle(self, self._registry, self._pipeline, self.scheduler, max_workers)
+        self._lifecycle.on_stopped = functools.partial(_running.discard, self)
         _managers.add(self)
 
     # The loop.
@@ -110,8 +112,6 @@ class TaskManager:
         afterwards works.
         """
         self._lifecycle.stop(timeout)
-        if self._lifecycle.state == "stopped":
-            _running.discard(self)
 
     def wait(self) -> None:
         """Block until the manager is stopped. SIGINT and SIGTERM stop it cleanly (in the main thread).

@@ -13,6 +13,7 @@ from task.errors import BrokenScheduleError, DeclarationError, ScheduleError
 from task.log import logger
 from task.models.function import TaskFunction
 from task.pipeline import Binding
+from task.runs import Redactor
 from task.scheduler import Entry
 from task.schedules import (
     Line,
@@ -60,25 +61,30 @@ def plan_entry(task: TaskFunction[..., Any], binding: Binding) -> Entry | None:
 class _Call:
     """The ``job_func`` of a live Job: what `schedule` would make a partial for, with less."""
 
-    __slots__ = ("func", "keywords")
+    __slots__ = ("func",)
     args = ()
 
-    def __init__(self, func: TaskFunction[..., Any], keywords: Mapping[str, Any]) -> None:
+    def __init__(self, func: TaskFunction[..., Any]) -> None:
         self.func = func
-        self.keywords = keywords
+
+    @property
+    def keywords(self) -> Mapping[str, Any]:
+        """What ``repr(job)`` shows of the parameters: no secrets."""
+        spec = self.func.spec
+        return Redactor(spec.policy.redact, spec.parameters).mapping(spec.parameters)
 
     @property
     def __name__(self) -> str:
         return self.func.__name__
 
     def __call__(self) -> Any:
-        return self.func(**self.keywords)
+        return self.func(**self.func.spec.parameters)
 
 
 def _live_copy(task: TaskFunction[..., Any], binding: Binding, declared: schedule.Job) -> LiveJob:
     job = live_copy(declared, binding.name, binding.spec.tags)
     job.scheduler = binding.pipeline.scheduler
-    job.job_func = _Call(task, binding.spec.parameters)  # type: ignore[assignment]  # reads like the partial it stands for
+    job.job_func = _Call(task)  # type: ignore[assignment]  # reads like the partial it stands for
     return job
 
 

@@ -15,7 +15,7 @@ from task.events import run_overrunning, run_started
 from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import refuse_unfinished
-from task.runs import Run, RunState, set_current_run
+from task.runs import OUT_OF_TIME, Run, RunState, set_current_run
 from task.schedules import started
 
 if TYPE_CHECKING:
@@ -161,11 +161,11 @@ class Execution:
         if run.attempt != attempt or run.state is not RUNNING:
             return
         stoppable = run.stopper is not None
-        if run.asked is None:  # else it was cancelled, and stays so: it is not repeated
-            run.ask_to_stop("timeout")
-        if stoppable:
+        if stoppable:  # before it is asked: its end takes this back
             self._later(run, STOP_GRACE, functools.partial(self._overrun, binding, run, attempt))
-        else:
+        if run.asked is None:  # else it was cancelled, and stays so: it is not repeated
+            run.ask_to_stop(OUT_OF_TIME)
+        if not stoppable:
             self._overrun(binding, run, attempt)
 
     def _overrun(self, binding: Binding, run: Run, attempt: int) -> None:
@@ -176,19 +176,21 @@ class Execution:
                 return
             run.overrunning = True
         self._later(run, REPORT_INTERVAL, functools.partial(self._report, binding, run, attempt))
-        settlement = self._pipeline.settlement
-        overran = settlement.overran_async if binding.on_loop else settlement.overran
-
-        def end_without_body(run: Run) -> Any:
-            return overran(binding, run, attempt)
-
-        replaced = executor.replace(run, end_without_body)
-        if not replaced and self._pipeline.executors is not None:  # too many were already: it keeps its place
-            self._pipeline.executors.service.submit(end_without_body, run)
         self._pipeline.tell(run_overrunning, run=run)
+        settlement = self._pipeline.settlement
+        settle = settlement.overran_async if binding.on_loop else settlement.overran
+
+        def work(_: Run) -> Any:
+            return settle(binding, run, attempt)
+
+        executors = self._pipeline.executors
+        if not executor.replace(run, work) and executors is not None:
+            executors.service.submit(work, run)  # too many were replaced already: it keeps its place
 
     def _report(self, binding: Binding, run: Run, attempt: int) -> None:
-        if not run.overrunning or binding.executor is None or self._pipeline.scheduler is None:
+        if not run.overrunning or run.attempt != attempt:
+            return
+        if binding.executor is None or self._pipeline.scheduler is None:
             return
         executor, limit = binding.executor, binding.spec.policy.timeout
         self._pipeline.scheduler.announcer.post(

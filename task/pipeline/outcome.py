@@ -10,6 +10,7 @@ import reprlib
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from task.errors import RunCancelled, UnfinishedBodyError
 from task.runs import Run
@@ -27,9 +28,26 @@ _OURS = str(pathlib.Path(__file__).parents[1]) + os.sep
 #: How much of a result is kept as text. Characters.
 RESULT_LIMIT = 4_000
 
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = RESULT_LIMIT
-_brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = 100
+
+class _Brief(reprlib.Repr):
+    """A bounded ``repr`` whose parts go through *mask* before they are cut: half a secret is one, too."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = RESULT_LIMIT
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = 100
+        self._mask = mask
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(self._mask(x), level)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        try:
+            text = self._mask(repr(x))
+        except Exception:
+            return f"<{type(x).__name__}, whose repr raises>"
+        half = (RESULT_LIMIT - len(self.fillvalue)) // 2
+        return text if len(text) <= RESULT_LIMIT else text[:half] + self.fillvalue + text[-half:]
 
 
 def is_cancellation(error: BaseException, run: Run) -> bool:
@@ -61,8 +79,8 @@ def refuse_unfinished(result: object) -> None:
 def describe(error: BaseException, mask: Callable[[str], str] = str) -> tuple[str, str]:
     """An exception as one bounded line and a bounded traceback, both through *mask*; no frame of it is kept."""
     try:
-        text = mask(str(error)[: 10 * ERROR_LIMIT])  # masked before it is cut: half a secret is one, too
-        text = "".join(text.splitlines(keepends=True)[:5])[:ERROR_LIMIT]
+        text = mask(str(error))[:ERROR_LIMIT]  # masked before it is cut: half a secret is one, too
+        text = "".join(text.splitlines(keepends=True)[:5])
     except BaseException:
         text = "(its text raises)"
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -96,10 +114,10 @@ def text_of(result: object, mask: Callable[[str], str] = str) -> str:
                 break
         else:
             return mask("".join(pieces))
-    except (TypeError, ValueError, RecursionError):
-        pass  # it is not JSON
+    except BaseException:  # it is not JSON, or a container of the user's own that raises whatever it likes
+        pass
     try:
-        return mask(_brief.repr(result))[:RESULT_LIMIT]
+        return mask(_Brief(mask).repr(result))[:RESULT_LIMIT]
     except BaseException:
         return f"({type(result).__name__}, whose repr raises)"
 
@@ -109,7 +127,7 @@ def forget_frames(error: BaseException) -> None:
     left, seen = [error], {id(error)}
     while left:
         one = left.pop()
-        one.__traceback__ = None
+        BaseException.with_traceback(one, None)  # past what its class makes of that: a frozen dataclass refuses
         inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
         for other in (one.__cause__, one.__context__, *inner):
             if other is not None and id(other) not in seen:

@@ -109,7 +109,11 @@ class Pipeline:
         if entry is None or entry.holder is not question or binding.released or self.closed is not None:
             return  # a question of before a stop
         assert self.scheduler is not None
-        self._claim_judged(binding, due, hold=entry.hold)
+        try:
+            self._claim_judged(binding, due, hold=entry.hold)
+        except BaseException:  # as on the loop: the next slot does not wait for this one
+            self.scheduler.release(entry, self.clock.now() if entry.hold else None)
+            raise
         if entry.holder is question:
             self.scheduler.release(entry)
 
@@ -149,19 +153,23 @@ class Pipeline:
         """Claim a run and hand it over, or let it wait. False when it is not to run."""
         if not self.store.claim(run, binding.limits, missed, unwanted):
             return False
-        if run.state is not QUEUED:
-            if run.state is SKIPPED:
-                self.skipped(run)
+        if run.state is SKIPPED:
+            self.skipped(run)
             return False
-        if not run.waiting:
+        if run_queued.receivers:
+            self.tell(run_queued, run=run)
+        if not run.waited:  # else whoever ended what it waited for has handed it over, maybe by now
             self.hand_over(binding, run)
-            return True
-        self.tell(run_queued, run=run)
-        if binding.limits.overlap == "cancel_previous":
-            for other in self.store.active(binding.name):
-                if other is not run and not other.state.final:
-                    other.cancel("a newer run takes its place")
+        elif binding.limits.overlap == "cancel_previous":
+            self._cancel_before(run)
         return True
+
+    def _cancel_before(self, run: Run) -> None:
+        """End the older runs of the task; one that came after *run* ends that."""
+        active = self.store.active(run.task)
+        for other in active[: active.index(run)] if run in active else ():
+            if not other.state.final:
+                other.cancel("a newer run takes its place")
 
     def skipped(self, run: Run) -> None:
         """A guard has refused a run: say so."""
@@ -293,8 +301,6 @@ class Pipeline:
     def hand_over(self, binding: Binding, run: Run) -> None:
         """Give a run that has its place to its executor."""
         executor = binding.executor
-        if run_queued.receivers:
-            self.tell(run_queued, run=run)
         try:
             self._submit(executor, run, binding.work, binding.spec.policy.priority)
         except RuntimeError as error:  # no thread can be started
@@ -309,6 +315,8 @@ class Pipeline:
             if run.state is SKIPPED:
                 self.skipped(run)
             elif isinstance(run.holder, Binding):
+                if run.trigger == "chain" and not run.waited:
+                    self.tell(run_queued, run=run)
                 run.holder.pipeline.hand_over_next(run.holder, run)
 
     def hand_over_next(self, binding: Binding, run: Run) -> None:

@@ -25,7 +25,7 @@ from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import describe, forget_frames, is_cancellation, text_of
 from task.retries import Ended, Verdict
-from task.runs import Run, RunState, set_current_run
+from task.runs import OUT_OF_TIME, Run, RunState, set_current_run
 from task.schedules import CancelJob
 from task.spec import accepts_run
 from task.stores import Switch
@@ -147,7 +147,7 @@ class Settlement:
             return ()
         if failure is None and run.asked is None and binding.spec.policy.retry is None:  # the common case
             return self._finish(binding, run, attempt, SUCCEEDED, result, None, over)
-        if run.asked == "timeout" and not isinstance(failure, RunTimedOut):
+        if run.asked == OUT_OF_TIME and not _is_own(failure, RunTimedOut):
             failure = self._exceeded(binding)
         state = _state_of(run, failure)
         verdict = self._judge(binding, run, state, result, failure)
@@ -169,7 +169,7 @@ class Settlement:
         policy, pipeline = binding.spec.policy.retry, self._pipeline
         if policy is None or run.trigger == "call" or state not in (SUCCEEDED, FAILED, TIMED_OUT):
             return _STANDS
-        if run.asked not in (None, "timeout") or pipeline.closed is not None or binding.released:
+        if run.asked not in (None, OUT_OF_TIME) or pipeline.closed is not None or binding.released:
             return _STANDS
         now = pipeline.clock.now()
         elapsed = (now - (run.started_at or now)).total_seconds()
@@ -196,7 +196,7 @@ class Settlement:
         pipeline.tell(run_retrying, run=run, seconds=seconds)
         call = functools.partial(pipeline.execution.again, binding, run)
         timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
-        if not run.overrunning:  # else the reports of that are what can be taken back
+        if not run.overrunning and run.attempt == attempt:  # else the reports of that are what can be taken back
             run.timer = timer
         unwanted = self._unwanted(binding, run)
         if unwanted is not None:
@@ -211,7 +211,7 @@ class Settlement:
             return "stopped"
         if binding.released:
             return "the task was removed"
-        return None if run.asked == "timeout" else run.asked
+        return None if run.asked == OUT_OF_TIME else run.asked
 
     def _body_ended(self, binding: Binding, run: Run, over: bool) -> None:
         """The attempt has ended with its body; at that very moment it may have been found to overrun."""
@@ -319,7 +319,9 @@ class Settlement:
         admitted = pipeline.store.cancel(run, now, reason, followers)
         if admitted is None:
             return False
-        self._take_back(run)
+        if not run.overrunning:  # else its body goes on being reported
+            self._take_back(run)
+            admitted = [*admitted, *pipeline.store.release(run)]  # its body may have ended just now
         callbacks = self._ended(binding, run, None) if run.attempt else ()
         if not run.attempt:
             pipeline.tell(run_cancelled, run=run)
@@ -413,8 +415,13 @@ def _state_of(run: Run, failure: BaseException | None) -> RunState:
     """How an attempt ended."""
     if failure is None:
         return SUCCEEDED
-    if run.asked == "timeout" or isinstance(failure, RunTimedOut):
+    if run.asked == OUT_OF_TIME or _is_own(failure, RunTimedOut):
         return TIMED_OUT
     if is_cancellation(failure, run):
         return CANCELLED
-    return LOST if isinstance(failure, RunLost) else FAILED
+    return LOST if _is_own(failure, RunLost) else FAILED
+
+
+def _is_own(failure: BaseException | None, kind: type[RunTimedOut | RunLost]) -> bool:
+    """Whether that is how the run itself ended; a body may raise what the result of another run raised."""
+    return isinstance(failure, kind) and failure.run_id is None

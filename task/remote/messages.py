@@ -18,8 +18,9 @@ from task.runs import LogLine, Run, RunState
 
 __all__ = ["Message", "Send", "StandIn", "apply_message"]
 
-#: How much of one line of the log travels. Characters.
-LINE_LIMIT = 20_000
+#: How much of one line of the log, or of a progress message, travels. Characters. Far more than is kept: secrets are
+#: masked where it arrives, and half a secret is one, too.
+LINE_LIMIT = 200_000
 
 Message = list[Any]
 #: Takes a message to the other side. It never raises, and may drop what cannot be sent any more.
@@ -47,6 +48,8 @@ class StandIn(Run):
     """The run, as its body sees it in another process: what it is told goes to the run itself."""
 
     __slots__ = ("_send",)
+
+    message_limit = LINE_LIMIT
 
     def __init__(self, facts: Mapping[str, Any], send: Send) -> None:
         super().__init__(

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from task.schedules import Missed
     from task.tracing import RunTrace
 
-__all__ = ["Attempt", "Holder", "ParentResults", "RunFacts"]
+__all__ = ["NOTHING", "OUT_OF_TIME", "Attempt", "Holder", "ParentResults", "RunFacts"]
 
 Moment = datetime.datetime
 
 #: Stands for "no value is kept": None is one.
 NOTHING: Any = object()
+
+#: Why a body was asked to stop when its time was up. Nobody else asks so: it is no reason for people.
+OUT_OF_TIME = "(past its time limit)"
 
 
 class Holder(Protocol):
@@ -72,8 +75,9 @@ class ParentResults(dict[str, Any]):
 class RunFacts:
     """The facts of one run; `Run` adds what can be done with it."""
 
-    #: Guards what is made when it is first asked for.
-    _lazy = threading.Lock()
+    #: Guards what is made when it is first asked for. Its holder may take it again: a collected object that logs in its
+    #: ``__del__`` can come in between.
+    _lazy = threading.RLock()
 
     __slots__ = (
         "__weakref__",
@@ -117,6 +121,7 @@ class RunFacts:
         "trace",
         "traceback",
         "trigger",
+        "waited",
         "waiting",
     )
 
@@ -172,15 +177,15 @@ class RunFacts:
         self.missed: Missed | None = None
         #: How often the mark of the task had been set back when this was recorded.
         self.epoch = 0
-        #: True while it waits for other runs to end (``overlap="queue"``, ``mutex``).
-        self.waiting = False
+        #: True while it waits for other runs to end (``overlap="queue"``, ``mutex``), and whether it ever did.
+        self.waiting = self.waited = False
         #: The run inside which this one was called, in the same thread or coroutine.
         self.outer: Run | None = None
         #: Who executes it: of several managers on one store, each ends its own.
         self.holder: Holder | None = None
         #: Really stops the body (its process, its coroutine); set by who executes it, while that is possible.
         self.stopper: Callable[[], object] | None = None
-        #: Why the body was asked to stop (``timeout``, or a reason for people); None as long as it was not.
+        #: Why the body was asked to stop (`OUT_OF_TIME`, or a reason for people); None as long as it was not.
         self.asked: str | None = None
         #: True while its body goes on past its time, and cannot be stopped.
         self.overrunning = False
@@ -319,7 +324,7 @@ def _uuid7(moment: Moment) -> str:
 
 
 def _after_fork() -> None:
-    RunFacts._lazy = threading.Lock()
+    RunFacts._lazy = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

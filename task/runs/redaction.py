@@ -120,6 +120,13 @@ class Redactor:
             return dict.fromkeys(values, MASK)
         return self._masked_mapping(values, _Room(), 0)
 
+    def mapping_at_last(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """As `mapping`; where a value cannot be read any more, all are masked."""
+        try:
+            return self.mapping(values)
+        except Exception:  # a container of the user's own, or one that another thread changes
+            return dict.fromkeys(values, MASK)
+
     def _masked_mapping(self, values: Mapping[Any, Any], room: _Room, depth: int) -> dict[Any, Any]:
         return {
             self._masked(key, room, _DEPTH): MASK if _is_named(key, self._names) else self._masked(value, room, depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import math
@@ -10,7 +11,8 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 from task.errors import NoResultError, ParameterError, RunCancelled, RunLost, RunTimedOut, TransitionError
-from task.runs.facts import NOTHING, Attempt, RunFacts
+from task.log import logger
+from task.runs.facts import NOTHING, OUT_OF_TIME, Attempt, RunFacts
 from task.runs.log import LogLine, RunLog, run_logger
 from task.runs.states import RunState
 
@@ -43,6 +45,9 @@ class Run(RunFacts):
 
     __slots__ = ()
 
+    #: How much of a progress message is kept. Characters.
+    message_limit = MESSAGE_LIMIT
+
     # From inside the body.
 
     @property
@@ -64,7 +69,9 @@ class Run(RunFacts):
                 f"Task {self.task!r}: progress is a number from 0 to 100, not {type(percent).__name__} "
                 f"{str(percent)[:50]!r}."
             )
-        self.message = self.mask(str(message)[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]  # half a secret is one, too
+        self.message = self.mask(str(message))[
+            : self.message_limit
+        ]  # masked before it is cut: half a secret is one, too
         self.progress = min(100.0, max(0.0, told))
         if self.holder is not None:
             self.holder.progressed(self)
@@ -97,8 +104,15 @@ class Run(RunFacts):
             return True
         ended = threading.Lock()  # held until then: an Event would be made of a lock, a condition and a queue
         ended.acquire()
-        self.add_done_callback(lambda _: ended.release())
-        return ended.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+
+        def tell(_: Run) -> None:
+            ended.release()
+
+        self.add_done_callback(tell)
+        if ended.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            return True
+        self._forget_callback(tell)
+        return False
 
     def result(self, timeout: float | None = None) -> Any:
         """What the body returned, once it has, waiting at most *timeout* seconds; its exception is raised.
@@ -114,7 +128,10 @@ class Run(RunFacts):
         if self.state is RunState.FAILED and isinstance(self._value, BaseException):
             raise self._with_text(self._value)
         said = self.reason or self.error or "only the text of its result is kept"
-        raise _ENDINGS.get(self.state, NoResultError)(f"The run of task {self.task!r} {self.state}: {said}")
+        ending = _ENDINGS.get(self.state, NoResultError)(f"The run of task {self.task!r} {self.state}: {said}")
+        if isinstance(ending, (RunTimedOut, RunLost)):
+            ending.run_id = self.id  # the body of another run, in which it is raised, has just failed
+        raise ending
 
     def cancel(self, reason: str = "cancelled") -> bool:
         """End it: at once if it has not started or waits for another attempt, else ask its body to stop.
@@ -133,16 +150,19 @@ class Run(RunFacts):
     def add_done_callback(self, callback: Callable[[Run], object]) -> None:
         """Call *callback* with the run once it is final, in the thread that ends it; now, if it is.
 
-        It must only hand over, and not raise.
+        It must only hand over. One that raises is logged, and affects nothing else.
         """
         with self._lazy:
-            waits = not self.state.final
-            if waits:
-                self._waiters = [*(self._waiters or ()), callback]
-        if not waits:
-            callback(self)
-        elif self.state.final:  # it became so meanwhile, and may not have seen the callback
+            self._waiters = [*(self._waiters or ()), callback]
+        # Only now: who ends it looks for callbacks after the state has changed, so that one of the two sees the other.
+        if self.state.final:
             self.ended()
+
+    def _forget_callback(self, callback: Callable[[Run], object]) -> None:
+        """Whoever waited does not any more."""
+        with self._lazy:
+            if self._waiters is not None:
+                self._waiters = [other for other in self._waiters if other is not callback] or None
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._outcome().__await__()
@@ -154,11 +174,14 @@ class Run(RunFacts):
         ended = loop.create_future()
 
         def tell(_: Run) -> None:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(lambda: None if ended.done() else ended.set_result(None))
 
         self.add_done_callback(tell)
-        await ended
+        try:
+            await ended
+        finally:
+            self._forget_callback(tell)
         return self.result(0)
 
     # For those who execute and record it.
@@ -172,6 +195,7 @@ class Run(RunFacts):
     def to_skipped(self, reason: str) -> None:
         """A guard refused it before it was recorded: it is born final."""
         self.state, self.reason, self.finished_at = RunState.SKIPPED, reason, self.queued_at
+        self.forget_inputs()
 
     def also(self, moment: Moment) -> None:
         """One more skip, of the slot at *moment*, for the same reason."""
@@ -186,7 +210,7 @@ class Run(RunFacts):
             self.started_at = now
         else:
             self.error = self.traceback = None
-            if self.asked == "timeout":
+            if self.asked == OUT_OF_TIME:
                 self.asked = None
 
     def end_attempt(self, now: Moment) -> None:
@@ -216,10 +240,11 @@ class Run(RunFacts):
         """*text* without secrets."""
         return text if self.redactor is None else self.redactor.text(text)
 
-    def forget_secrets(self) -> None:
-        """The run has ended: nobody needs its secret parameters any more."""
+    def forget_inputs(self) -> None:
+        """The run has ended: nobody needs its secret parameters, nor what its parents returned, any more."""
+        self.inputs = None
         if self.redactor is not None and self.parameters is not None:
-            self.parameters = self.redactor.mapping(self.parameters)
+            self.parameters = self.redactor.mapping_at_last(self.parameters)
 
     def ended(self) -> None:
         """End what draws it, and wake those who wait for the final state."""
@@ -229,7 +254,10 @@ class Run(RunFacts):
             with self._lazy:
                 waiters, self._waiters = self._waiters, None
             for callback in waiters or ():
-                callback(self)
+                try:
+                    callback(self)
+                except BaseException:  # who ends a run has more to do: others wait for its place
+                    logger.exception("A callback that waited for the end of a run of task %r failed", self.task)
 
     def ask_to_stop(self, reason: str = "cancelled") -> None:
         """Ask the body to stop: a thread is told when it looks, what can really be stopped is."""
@@ -247,15 +275,18 @@ class Run(RunFacts):
         self._id = self.id  # it is made when it is first asked for: both must have the same
         for name in _COPIED:
             setattr(row, name, getattr(self, name))
-        row._value, row._waiters, row.inputs, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None, None
+        row._value, row._waiters, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None
+        row.overrunning = False
         return row
 
     def _with_text(self, error: BaseException) -> BaseException:
         """The body's exception, with the text of its traceback as a note: its frames were not kept."""
         prefix = f"In the run of task {self.task!r}"
-        others = [note for note in getattr(error, "__notes__", ()) if not note.startswith(prefix)]
-        error.__notes__ = [*others, f"{prefix}:\n{self.traceback}"]
-        return error.with_traceback(None)
+        notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
+        others = [note for note in notes if not note.startswith(prefix)]
+        # Past what its class makes of that: a frozen dataclass refuses.
+        BaseException.__setattr__(error, "__notes__", [*others, f"{prefix}:\n{self.traceback}"])
+        return BaseException.with_traceback(error, None)
 
 
 _COPIED = tuple(name for name in RunFacts.__slots__ if name != "__weakref__")

@@ -134,6 +134,7 @@ class Core:
         """Take a call back that has not been made yet."""
         with self._lock:
             self._heap.take_back(timer)
+        timer.call = _nobody  # the heap passes over it when it comes to it, and must not keep a run until then
 
     def _push(self, entry: Entry) -> None:
         """Set the entry's key and put it on the heap. The lock is held."""

@@ -178,8 +178,8 @@ class Store(abc.ABC):
         *unwanted* is the reason of a calendar or condition against it.
 
         Queued and ``waiting``, it has to wait for other runs: `finish`, `cancel` or `release` of the last of them
-        tells that it may go. False when its slot has an outcome already: then nothing is recorded, and nobody may
-        run it.
+        tells that it may go; ``waited`` goes on saying that it had to. False when its slot has an outcome already: then
+        nothing is recorded, and nobody may run it.
         """
 
     @abc.abstractmethod
@@ -225,7 +225,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def active(self, name: str | None = None) -> list[Run]:
-        """The runs that are queued, running or retrying, and those whose body overruns."""
+        """The runs that are queued, running or retrying, and those whose body overruns.
+
+        Of one task, in the order in which they got their places, and behind them in their order those that wait.
+        """
 
     @abc.abstractmethod
     def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:

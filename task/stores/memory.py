@@ -202,7 +202,8 @@ class MemoryStore(Store):
         return self._admit_waiting() if self._waiting else ()
 
     def _let_wait(self, record: _Record, run: Run, limits: Limits, reason: str) -> None:
-        run.waiting, run.reason = True, reason
+        run.waiting = run.waited = True
+        run.reason = reason
         record.waiting += 1
         self._waiting[run] = limits
         self._append(record, run)
@@ -329,8 +330,8 @@ class MemoryStore(Store):
             self._stop_waiting(record, run)
         if reason:
             run.reason = reason
-        if run.redactor is not None:
-            run.forget_secrets()
+        if run.redactor is not None or run.inputs is not None:
+            run.forget_inputs()
         admitted = () if keep_place or waited else self._leave_place(record, run)
         if record is not None:
             self._sum_up(record, run, state)

@@ -120,6 +120,7 @@ def test_base_exceptions_are_caught_at_few_places_and_nowhere_else() -> None:
     }
     assert places == {
         "events.py",  # a receiver
+        "calendars/conditions.py",  # a condition
         "executors/event_loop.py",  # a dispatch
         "executors/loop_threads.py",  # a dispatch
         "executors/pools.py",  # a dispatch
@@ -133,6 +134,7 @@ def test_base_exceptions_are_caught_at_few_places_and_nowhere_else() -> None:
         "pipeline/pipeline.py",  # a body that is called directly
         "pipeline/settlement.py",  # a callback
         "remote/entry.py",  # a body, in another process
+        "runs/run.py",  # a callback that waits for the end of a run
         "retries.py",  # a retry strategy and its callbacks
         "scheduler/loop.py",  # a pass of the loop
         "scheduler/core.py",  # a schedule's computation

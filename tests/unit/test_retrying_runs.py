@@ -498,7 +498,9 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
     with manager:
         run = sample.trigger()
         assert begun.wait(5)
-        threads = manager._pipeline.executors.threads  # type: ignore[union-attr]  # it runs
+        executors = manager._pipeline.executors
+        assert executors is not None
+        threads = executors.threads
         replace = threads.replace
 
         def replace_when_it_has_ended(one: Run, work: Work) -> bool:
@@ -513,7 +515,7 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         assert run.wait(5)
         assert (run.state, attempts) == (("succeeded", [1, 2]) if ending == "fails" else ("timed_out", [1]))
         assert not sample.is_running
-        wait_for(lambda: threads.running() == [])
+        wait_for(lambda: not any(one.running() or one.waiting() for one in executors.all()))
         clock.advance(minutes=3)
         assert manager.scheduler._heap.live() == []
 

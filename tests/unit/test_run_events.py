@@ -80,7 +80,6 @@ def test_the_way_of_a_run_is_told_in_order(manager: TaskManager, clock: VirtualC
         "run-queued",
         "run-started",
         "run-retrying",
-        "run-queued",
         "run-started",
         "run-succeeded",
     ]
@@ -189,7 +188,8 @@ def test_a_run_that_waits_too_long_for_a_place_is_told_of_once(wait_for: WaitFor
     hung = manager.add(lambda: gate.wait(10), name="hung")
     waits = manager.add(lambda: None, name="waits", misfire_grace=45)
     with manager, task_overdue.connected_to(hear):
-        hung.trigger()
+        first = hung.trigger()
+        wait_for(lambda: first.state == "running")
         run = waits.trigger()
         for _ in range(5):
             clock.advance(seconds=30)
