@@ -8,7 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from task.errors import DeclarationTypeError, MissingExtraError, ParameterError, did_you_mean
 from task.schedules import shorten
@@ -22,6 +22,22 @@ UNKNOWN: Any = inspect.Parameter.empty
 _EXPLANATION_LIMIT = 300
 
 _NO_NAMES: Mapping[str, type] = types.MappingProxyType({})
+
+
+T = TypeVar("T")
+
+
+class _Lazy(Generic[T]):
+    """Made when it is first asked for. Not `functools.cached_property`: up to Python 3.11 that has one lock for all
+    instances, which another thread may hold while this process is forked.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+
+    def __get__(self, instance: Any, owner: type) -> T:
+        made = instance.__dict__[self._make.__name__] = self._make(instance)
+        return made
 
 
 class Parameters:
@@ -128,7 +144,7 @@ class Parameters:
 
     # What the signature says.
 
-    @functools.cached_property
+    @_Lazy
     def _signature(self) -> inspect.Signature | None:
         """None for a builtin that does not tell what it takes."""
         try:
@@ -140,13 +156,13 @@ class Parameters:
     def _accepted(self) -> Mapping[str, inspect.Parameter]:
         return {} if self._signature is None else self._signature.parameters
 
-    @functools.cached_property
+    @_Lazy
     def _by_name(self) -> dict[str, inspect.Parameter]:
         """What can be passed by name."""
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         return {key: parameter for key, parameter in self._accepted.items() if parameter.kind in kinds}
 
-    @functools.cached_property
+    @_Lazy
     def _required(self) -> tuple[str, ...]:
         """What has no default."""
         return tuple(
@@ -155,13 +171,13 @@ class Parameters:
             if parameter.default is UNKNOWN and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         )
 
-    @functools.cached_property
+    @_Lazy
     def _takes_any(self) -> bool:
         """Whether any other name is taken too."""
         kinds = [parameter.kind for parameter in self._accepted.values()]
         return self._signature is None or inspect.Parameter.VAR_KEYWORD in kinds
 
-    @functools.cached_property
+    @_Lazy
     def hints(self) -> dict[str, Any]:
         """The type of each parameter, `UNKNOWN` where there is none or where it cannot be resolved."""
         namespace = _namespace_of(self.body)
@@ -217,7 +233,7 @@ class Parameters:
             f"{explanation}. Pass a value that does."
         )
 
-    @functools.cached_property
+    @_Lazy
     def _hint_of_others(self) -> Any:
         """The type of what ``**kwargs`` takes."""
         for key, parameter in self._accepted.items():

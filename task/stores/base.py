@@ -282,12 +282,15 @@ class Store(abc.ABC):
         """
         findings: list[Finding] = []
         for name in self.names():
-            rows = [run for run in self.runs(name, limit=2**31) if run.slot is not None]
-            mark = self.mark(name)
+            try:
+                rows = [run for run in self.runs(name, limit=2**31) if run.slot is not None]
+                mark, pruned, declarations = self.mark(name), self.pruned(name), self.declarations(name)
+            except KeyError:  # removed long ago, and forgotten just now
+                continue
             end = until - grace if mark is None else min(until, max(mark, until - grace))
             if pending is not None and name in pending:
                 end = min(end, pending[name] - datetime.timedelta(microseconds=1))
-            findings += compare(name, self.declarations(name), rows, self.pruned(name), since, end)
+            findings += compare(name, declarations, rows, pruned, since, end)
         return findings
 
 

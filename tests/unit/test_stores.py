@@ -237,3 +237,13 @@ def test_an_attempt_can_be_settled_once(store: Store) -> None:
     assert run.attempt == 2
     assert store.finish(run, RunState.FAILED, NOON, attempt=1) is None
     assert store.finish(run, RunState.SUCCEEDED, NOON, attempt=2) is not None
+
+
+def test_the_audit_passes_over_a_task_that_is_forgotten_meanwhile() -> None:
+    class Forgets(MemoryStore):
+        def names(self) -> list[str]:
+            return [*super().names(), "removed long ago"]
+
+    store = Forgets()
+    store.register("sample", disabled=False)
+    assert store.audit(None, datetime.datetime(2026, 5, 4, tzinfo=datetime.UTC)) == []

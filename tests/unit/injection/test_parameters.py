@@ -4,6 +4,8 @@ import dataclasses
 import datetime
 import enum
 import functools
+import inspect
+import threading
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -314,3 +316,31 @@ def test_without_msgspec_a_schema_says_what_to_install(without: Callable[[str], 
     without("msgspec")
     with pytest.raises(MissingExtraError, match=r"pip install 'schedule-tasks\[web\]'"):
         Parameters("greet", greet).schema()
+
+
+def test_the_parameters_of_one_body_are_read_while_those_of_another_are() -> None:
+    """No lock is common to them: one that was held while the process forks would never be free in the child."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow:
+        def __call__(self) -> None: ...
+
+        @property
+        def __signature__(self) -> inspect.Signature:
+            begun.set()
+            go.wait(10)
+            return inspect.Signature()
+
+    slow = threading.Thread(target=Parameters("slow", Slow()).missing, args=({},))
+    slow.start()
+    assert begun.wait(5)
+    found: list[list[str]] = []
+    quick = threading.Thread(target=lambda: found.append(Parameters("quick", lambda number: None).missing({})))
+    quick.start()
+    quick.join(2)
+    held_up = quick.is_alive()
+    go.set()
+    slow.join(5)
+    quick.join(5)
+    assert found == [["number"]]
+    assert not held_up
