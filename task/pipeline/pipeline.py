@@ -1,7 +1,8 @@
 """The story of one run, as named steps: admit → claim → start → attempt → settle (retry or finish) → record → tell.
 
 `Claims` takes a due slot; here are the other ways in, up to the executor. `Execution` runs the body, `Settlement` does
-what follows, and `Withdrawal` ends what has no body under way. Nothing that a body, a callback or a result does leaves them.
+what follows, and `Withdrawal` ends what has no body under way. Nothing that a body, a callback or a result does
+leaves them.
 """
 
 from __future__ import annotations

@@ -277,8 +277,13 @@ class _RunLogger(logging.LoggerAdapter[logging.Logger]):
         file, line, *rest = self.logger.findCaller(bool(kwargs.get("stack_info")), kwargs["stacklevel"])
         error = _exception_of(kwargs.get("exc_info"))
         make = logging.getLogRecordFactory()  # the application's: it may format in its own way
-        _keep(self._run, make(self.logger.name, level, file, line, msg, args, error, *rest))
-        self.logger.log(level, msg, *args, **kwargs)
+        record = make(self.logger.name, level, file, line, msg, args, error, *rest)
+        _keep(self._run, record)
+        if self._run.redactor is None:
+            self.logger.log(level, msg, *args, **kwargs)
+        else:  # as a whole and masked: a handler that made the text itself would write the secrets
+            kwargs.pop("exc_info", None)
+            self.logger.log(level, self._run.mask(_message_of(record)), **kwargs)
 
 
 def _exception_of(given: Any) -> Any:
@@ -292,6 +297,6 @@ def run_logger(run: Run) -> logging.LoggerAdapter[logging.Logger]:
     """What ``run.logger`` is: lines from INFO on are kept with *run*, whatever the thread and the application's level.
 
     To the application's handlers they go as the lines of the logger ``task.run``, exactly if that is enabled
-    for their level. Lines at DEBUG are kept if ``task.run`` is enabled for DEBUG.
+    for their level, secrets masked. Lines at DEBUG are kept if ``task.run`` is enabled for DEBUG.
     """
     return _RunLogger(run)

@@ -369,7 +369,7 @@ def test_a_secret_is_nowhere_in_what_is_kept_or_logged(caplog: pytest.LogCapture
         failed = sample.trigger(password=CANARY, options={"password": CANARY, "fail": "yes"})
         assert failed.wait(5)
         rows = manager.runs("sample")
-        ours = [record.getMessage() for record in caplog.records if record.name == "task"]
+        ours = [record.getMessage() for record in caplog.records if record.name in ("task", "task.run")]
         written = json.dumps(
             [
                 [row.as_dict(), repr(row), str(row.parameters), row.traceback, [str(line) for line in row.log]]

@@ -31,6 +31,7 @@ class FakeRun:
     """What the log needs of a run."""
 
     task = "sample"
+    redactor = None
 
     def __init__(self) -> None:
         self.log = RunLog()
