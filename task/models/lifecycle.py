@@ -18,7 +18,7 @@ from task.executors import Executors
 from task.log import logger
 from task.models.plain import PlainJobs
 from task.models.registry import Registry
-from task.pipeline import Pipeline
+from task.pipeline import Binding, Pipeline
 from task.runs import Run, capture_logs, peek_current_run
 from task.scheduler import Scheduler
 
@@ -105,7 +105,14 @@ class Lifecycle:
             self.state = "running"
         for found in list(self._registry.tasks.values()):
             if found.spec.run_at_start:
-                self._pipeline.trigger(found.binding, {}, "start")
+                self._run_at_start(found.binding)
+
+    def _run_at_start(self, binding: Binding) -> None:
+        try:
+            self._pipeline.trigger(binding, {}, "start")
+        except ManagerStateError:
+            if self.state == "running":  # else another thread has stopped it meanwhile
+                raise
 
     def _open(self) -> None:
         self._scheduler.owner = weakref.ref(self._owner)

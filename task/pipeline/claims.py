@@ -39,9 +39,8 @@ class Claims:
             return
         executors, entry = self._pipeline.executors, binding.entry
         if executors is not None and entry is not None and self._pipeline.scheduler is not None:
-            question = Run(
-                binding.name, "schedule", self._pipeline.clock.now()
-            )  # never recorded: it stands for the question
+            # Never recorded: it stands for the question.
+            question = Run(binding.name, "schedule", self._pipeline.clock.now())
             self._pipeline.scheduler.hold(entry, question)
             executors.service.submit(lambda _: self._claim_if_wanted(binding, due, question), question)
 

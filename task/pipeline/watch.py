@@ -91,17 +91,21 @@ class Watch:
                 logger.warning("The event loop goes on; until now %s", self.blocked)
             self.blocked = None
         elif self.blocked is None:
-            run, stack = loop.occupant()
-            name = "something outside of a task" if run is None else f"task {run.task!r}"
-            others = len(loop.running()) - (run is not None)
+            self.blocked = "a body blocks the event loop"
+            self._scheduler.announcer.post(lambda: self._name_blocker(loop, lag))
+
+    def _name_blocker(self, loop: EventLoop, lag: float) -> None:
+        """Away from the loop: to make the text of a stack reads files."""
+        run, stack = loop.occupant()
+        name = "something outside of a task" if run is None else f"task {run.task!r}"
+        others = len(loop.running()) - (run is not None)
+        if self.blocked is not None:  # else it goes on already
             self.blocked = f"{name} blocked the event loop, and kept {others} other runs waiting"
-            self._scheduler.announcer.post(
-                lambda: logger.warning(
-                    "The body of %s has blocked the event loop for %.1f seconds; %d other runs wait. Await what takes "
-                    "long, or move it to a thread with asyncio.to_thread. It is at\n%s",
-                    name,
-                    lag,
-                    others,
-                    stack,
-                )
-            )
+        logger.warning(
+            "The body of %s has blocked the event loop for %.1f seconds; %d other runs wait. Await what takes long, "
+            "or move it to a thread with asyncio.to_thread. It is at\n%s",
+            name,
+            lag,
+            others,
+            stack,
+        )

@@ -40,7 +40,7 @@ class RunState(enum.StrEnum):
     CANCELLED = "cancelled"
     #: The body took longer than its timeout, and no attempt was left.
     TIMED_OUT = "timed_out"
-    #: The manager stopped, or the process of the body died, before it ended.
+    #: Nobody saw its end: the manager stopped, or the worker of an executor died, before the body ended.
     LOST = "lost"
     #: A guard refused the slot, call or trigger; the reason says which.
     SKIPPED = "skipped"

@@ -221,7 +221,7 @@ def test_a_body_that_blocks_the_event_loop_is_named(caplog: pytest.LogCaptureFix
             threading.Event().wait(0.02)
         assert "The body of task 'blocks' has blocked the event loop for" in caplog.text
         assert "gate.wait(10)" in caplog.text
-        assert "task 'blocks' blocked the event loop" in manager.health.causes[0]
+        wait_for(lambda: "task 'blocks' blocked the event loop" in manager.health.causes[0])
         gate.set()
         assert waiting.result(5) is None
         assert waiting.started_at is not None
