@@ -98,10 +98,11 @@ class MemoryStore(Store):
 
     def declarations(self, name: str) -> list[Declaration]:
         with self._lock:
-            return list(self._records[name].declarations)
+            return list(self._records[name].declarations) if name in self._records else []
 
     def mark(self, name: str) -> Moment | None:
-        return self._records[name].mark
+        record = self._records.get(name)
+        return None if record is None else record.mark
 
     def set_back(self, name: str, moment: Moment) -> None:
         with self._lock:
@@ -297,7 +298,7 @@ class MemoryStore(Store):
 
     def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
         with self._lock:
-            records = self._records.values() if name is None else [self._records[name]]
+            records = list(self._records.values()) if name is None else [*filter(None, [self._records.get(name)])]
             rows = [list(reversed(record.rows or ())) for record in records]
         newest = heapq.merge(*rows, key=lambda run: run.queued_at, reverse=True)
         found: list[Run] = []
@@ -344,7 +345,8 @@ class MemoryStore(Store):
             self._paused = paused
 
     def pruned(self, name: str) -> Moment | None:
-        return self._records[name].pruned
+        record = self._records.get(name)
+        return None if record is None else record.pruned
 
     def names(self) -> list[str]:
         with self._lock:

@@ -738,3 +738,17 @@ def test_parameters_that_cannot_be_read_at_the_end_do_not_keep_the_run_from_endi
         run = sync.trigger(password=SECRET, options=Fickle())
         assert run.wait(5)
         assert run.parameters == {"password": "***", "options": "***"}
+
+
+def test_an_audit_goes_on_when_a_task_is_forgotten_under_it(
+    manager: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = manager.store.names
+
+    def one_that_was_just_forgotten() -> list[str]:
+        return ["forgotten", *names()]
+
+    manager.add(lambda: None, every(5).minutes, name="sample")
+    monkeypatch.setattr(manager.store, "names", one_that_was_just_forgotten)
+    assert manager.audit() == []
+    assert manager.runs("forgotten") == []
