@@ -10,8 +10,8 @@ from task.executors.pools import Executor, ThreadPool
 
 __all__ = ["Executors"]
 
-#: How many threads do what is no body.
-SERVICE = 4
+#: How many threads ask whether slots are wanted.
+CONDITIONS = 4
 
 
 class Executors:
@@ -24,8 +24,10 @@ class Executors:
         self.serial = self.make_threads("serial", 1)
         self.threads = self.make_threads("threads", max_workers)
         self.event_loop = self.make_event_loop()
-        #: For what must neither hold up the loop nor wait behind bodies: conditions, and runs that end without theirs.
-        self.service = self.make_threads("service", SERVICE)
+        #: For the conditions of slots, which are the user's own code and may hang.
+        self.conditions = self.make_threads("conditions", CONDITIONS)
+        #: For runs that end without their bodies.
+        self.service = self.make_threads("service", 1)
         self._pools: dict[str, tuple[Executor, Executor]] = {
             name: (self.make_threads(name, size), Gate(name, size, self.event_loop))
             for name, size in (pools or {}).items()
@@ -46,7 +48,7 @@ class Executors:
     def all(self) -> list[Executor]:
         """Every place, the event loop behind what leads to it."""
         named = [executor for pair in self._pools.values() for executor in pair]
-        return [self.serial, self.threads, *named, self.event_loop, self.service]
+        return [self.serial, self.threads, *named, self.event_loop, self.conditions, self.service]
 
     def close(self, timeout: float = 1.0) -> None:
         """Close all, in *timeout* seconds each at most."""

@@ -56,6 +56,10 @@ def congestion(tasks: Sequence[TaskFunction[..., Any]], pipeline: Pipeline) -> I
     if pipeline.executors is None:
         return
     now = pipeline.clock.now()
+    conditions = pipeline.executors.conditions
+    hung = [one.task for one in conditions.running() if (now - one.queued_at).total_seconds() > QUEUE_GRACE]
+    if hung:
+        yield f"only_if of {', '.join(map(repr, hung))} has not answered; {conditions.waiting()} others wait for theirs"
     queued = [run for run in pipeline.store.active() if run.state is RunState.QUEUED]
     old = [run for run in queued if (now - run.queued_at).total_seconds() > QUEUE_GRACE]
     for executor in pipeline.executors.all() if old else ():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Binding"]
 
 Moment = datetime.datetime
+Redaction = tuple[Redactor, Mapping[str, Any]]
 
 _LIMITS = Limits()
 
@@ -89,14 +90,23 @@ class Binding:
         jobs: tuple[schedule.Job, ...] = (),
         parent_id: str | None = None,
         args: tuple[Any, ...] = (),
+        redaction: Redaction | None = None,
     ) -> Run:
-        """A run of this task, not admitted yet. *args* are what a direct call passes by position."""
+        """A run of this task, not admitted yet. *args* are what a direct call passes by position.
+
+        With *redaction* at hand this runs no code of the parameters.
+        """
         run = Run(self.name, trigger, now, slot=slot, parameters=parameters, jobs=jobs, parent_id=parent_id)
         run.holder = self
         if self.spec.policy.redact:
-            given = self.parameters.values(args, parameters or {})  # and what it has by default
-            run.redactor = Redactor(self.spec.policy.redact, {**(parameters or {}), **given})
+            run.redactor, run.masked = redaction or self.redaction(parameters or {}, args)
         return run
+
+    def redaction(self, parameters: Mapping[str, Any], args: tuple[Any, ...] = ()) -> Redaction:
+        """What masks the secrets of a run with these parameters, and the parameters so masked."""
+        given = self.parameters.values(args, parameters)  # and what it has by default
+        redactor = Redactor(self.spec.policy.redact, {**parameters, **given})
+        return redactor, redactor.mapping_at_last(parameters)
 
     @property
     def parameters(self) -> Parameters:

@@ -42,7 +42,7 @@ class Claims:
             # Never recorded: it stands for the question.
             question = Run(binding.name, "schedule", self._pipeline.clock.now())
             self._pipeline.scheduler.hold(entry, question)
-            executors.service.submit(lambda _: self._claim_if_wanted(binding, due, question), question)
+            executors.conditions.submit(lambda _: self._claim_if_wanted(binding, due, question), question)
 
     def _claim_if_wanted(self, binding: Binding, due: Due, question: Run) -> None:
         entry = binding.entry

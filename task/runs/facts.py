@@ -100,6 +100,7 @@ class RunFacts:
         "inputs",
         "jobs",
         "last_at",
+        "masked",
         "message",
         "missed",
         "outer",
@@ -197,8 +198,9 @@ class RunFacts:
         self.trace: RunTrace | None = None
         #: What the tasks returned that it comes after.
         self.inputs: ParentResults | None = None
-        #: Masks secrets, where there are any.
+        #: Masks secrets, where there are any; and the parameters without them, for when the run has ended.
         self.redactor: Redactor | None = None
+        self.masked: Mapping[str, Any] | None = None
         self._parent_id = parent_id
         self._host: str | None = None
         self._id: str | None = None

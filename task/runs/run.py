@@ -244,7 +244,7 @@ class Run(RunFacts):
         """The run has ended: nobody needs its secret parameters, nor what its parents returned, any more."""
         self.inputs = None
         if self.redactor is not None and self.parameters is not None:
-            self.parameters = self.redactor.mapping_at_last(self.parameters)
+            self.parameters = self.masked
 
     def ended(self) -> None:
         """End what draws it, and wake those who wait for the final state."""

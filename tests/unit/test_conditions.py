@@ -90,6 +90,8 @@ def test_one_that_hangs_holds_up_its_own_task_alone(wait_for: WaitFor) -> None:
             clock.advance(seconds=10)
             wait_for(lambda number=number: len(manager.runs("other", state="succeeded")) == number)
         assert manager.runs("slow") == []
+        clock.advance(seconds=30)
+        assert manager.health.causes == ("only_if of 'slow' has not answered; 0 others wait for theirs",)
         gate.set()
         wait_for(lambda: len(manager.runs("slow")) > 0)
         wait_for(lambda: manager.tasks_detail[0]["queued"] is False and manager.tasks_detail[0]["running"] is False)
