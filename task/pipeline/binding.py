@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import threading
 import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,13 @@ class Binding:
     def progressed(self, run: Run) -> None:
         """The body has told how far it is."""
         self.pipeline.tell(run_progress, run=run)
+
+    def waits_for_this_thread(self) -> bool:
+        """Whether this is the serial worker, and its runs are queued for that."""
+        executors, name = self.pipeline.executors, threading.current_thread().name
+        if executors is None or self.executor is not executors.serial:
+            return False
+        return any(run.thread == name for run in executors.serial.running())
 
     # What the scheduler tells it.
 

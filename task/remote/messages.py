@@ -39,6 +39,10 @@ class _Ties:
         run.ask_to_stop()
         return True
 
+    def waits_for_this_thread(self) -> bool:
+        """The queues are in the other process."""
+        return False
+
     def progressed(self, run: Run) -> None:
         """Tell the run how far its body is."""
         self.send(["progress", run.progress, run.message])

@@ -42,6 +42,9 @@ class Holder(Protocol):
     def progressed(self, run: Run) -> None:
         """The body has told how far it is."""
 
+    def waits_for_this_thread(self) -> bool:
+        """Whether what is queued of it cannot start before the body ends that this thread is in."""
+
 
 class Attempt(NamedTuple):
     """One attempt of a run."""

@@ -10,7 +10,15 @@ import threading
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
-from task.errors import NoResultError, ParameterError, RunCancelled, RunLost, RunTimedOut, TransitionError
+from task.errors import (
+    ManagerStateError,
+    NoResultError,
+    ParameterError,
+    RunCancelled,
+    RunLost,
+    RunTimedOut,
+    TransitionError,
+)
 from task.log import logger
 from task.runs.facts import NOTHING, OUT_OF_TIME, Attempt, RunFacts
 from task.runs.log import LogLine, RunLog, run_logger
@@ -99,9 +107,17 @@ class Run(RunFacts):
         return self.state.final
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the run is final, at most *timeout* seconds; whether it is."""
+        """Wait until the run is final, at most *timeout* seconds; whether it is.
+
+        Raises `ManagerStateError` in a body on the serial worker, for a run that is queued behind that.
+        """
         if self.state.final:
             return True
+        if self.state is RunState.QUEUED and self.holder is not None and self.holder.waits_for_this_thread():
+            raise ManagerStateError(
+                f"This body would wait for ever: the run of task {self.task!r} is queued behind it, on the serial "
+                "worker. Declare one of the two tasks with threaded=True."
+            )
         ended = threading.Lock()  # held until then: an Event would be made of a lock, a condition and a queue
         ended.acquire()
 

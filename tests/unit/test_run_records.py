@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from task import (
+    ManagerStateError,
     NoResultError,
     ParameterError,
     Run,
@@ -94,6 +95,17 @@ def test_a_lost_run_says_so() -> None:
     gate.set()
     with pytest.raises(RunLost, match="still running 0 seconds after"):
         run.result(5)
+
+
+def test_a_serial_body_that_would_wait_for_itself_is_told_so() -> None:
+    manager = TaskManager([])
+    manager.add(lambda: 42, name="inner")
+    outer = manager.add(lambda: manager.trigger("inner").result(), name="outer")
+    beside = manager.add(lambda: manager.trigger("inner").result(5), name="beside", threaded=True)
+    with manager:
+        with pytest.raises(ManagerStateError, match="'inner' is queued behind it, on the serial worker"):
+            outer.trigger().result(5)
+        assert beside.trigger().result(5) == 42
 
 
 def test_a_run_can_be_awaited_from_any_loop() -> None:
