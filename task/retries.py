@@ -43,8 +43,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from task.errors import DeclarationError, DeclarationTypeError
 from task.log import logger
@@ -63,8 +62,7 @@ _TRACEBACK_LIMIT = 2000  # characters of a strategy's traceback in the log
 _PARTS = ("stop", "wait", "retry", "after", "before_sleep")  # of a `Retrying`; those that are called
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """An attempt that just ended, as a policy is told of it.
 
     >>> Ended(attempt=1, started=10.0, now=10.5, idle=0.0, result="done").now
@@ -85,8 +83,7 @@ class Ended:
     result: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a policy says of an attempt.
 
     >>> Verdict(wait=None, accepted=True)
@@ -137,8 +134,7 @@ def retry_policy(name: str, value: Any) -> RetryPolicy | None:
     return _Strategy(name, value, library, library.RetryCallState(value, fn, (), {}))
 
 
-@dataclass(frozen=True, slots=True)
-class _Doubling:
+class _Doubling(NamedTuple):
     """So many more attempts after an `Exception`, after waits of 1, 2, 4 … seconds."""
 
     retries: int
@@ -149,8 +145,7 @@ class _Doubling:
         return Verdict(min(2.0 ** (ended.attempt - 1), _LONGEST_DOUBLED_WAIT), accepted=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Strategy:
+class _Strategy(NamedTuple):
     """Asks the parts of a tenacity ``Retrying`` in tenacity's own order; see the top of this module."""
 
     name: str

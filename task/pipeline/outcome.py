@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
-import json
 import os
-import pathlib
 import reprlib
 import sys
 import traceback
@@ -23,7 +21,7 @@ TRACEBACK_LIMIT = 8_000
 _FRAMES = 20
 
 #: Where our own code lies.
-_OURS = str(pathlib.Path(__file__).parents[1]) + os.sep
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 #: How much of a result is kept as text. Characters.
 RESULT_LIMIT = 4_000
@@ -105,6 +103,8 @@ def _notes_of(error: BaseException) -> str:
 
 def text_of(result: object, mask: Callable[[str], str] = str) -> str:
     """A result as bounded text, through *mask*: JSON where it is that and short enough, else a bounded ``repr``."""
+    import json  # loaded for the first result that is not None
+
     try:
         pieces, length = [], 0
         for piece in json.JSONEncoder(allow_nan=False).iterencode(result):

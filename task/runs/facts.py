@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import os
-import platform
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -318,6 +317,8 @@ def _iso(moment: Moment | None) -> str | None:
 
 @functools.cache
 def _this_host() -> str:
+    import platform  # loaded when somebody asks
+
     return platform.node()
 
 

@@ -18,12 +18,9 @@ Mask before you cut: half a secret is not found.
 
 from __future__ import annotations
 
-import base64
-import json
 import numbers
 import re
 import reprlib
-import urllib.parse
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -231,13 +228,19 @@ def _as_repr(text: str, apostrophe: str = "'", write: Callable[[str], str] = rep
     return apostrophe.join(write('"' + part)[2:-1] for part in text.split("'"))
 
 
+def _as_json(text: str, only_ascii: bool = True) -> str:
+    import json  # loaded, as what follows, for the tasks that have secrets
+
+    return json.dumps(text, ensure_ascii=only_ascii)[1:-1]
+
+
 _ESCAPES: tuple[Callable[[str], str], ...] = (
     _as_repr,
     lambda text: _as_repr(text, "\\'"),
     lambda text: _as_repr(text, "'", ascii),
     lambda text: _as_repr(text, "\\'", ascii),
-    lambda text: json.dumps(text)[1:-1],
-    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    _as_json,
+    lambda text: _as_json(text, only_ascii=False),
 )
 
 
@@ -249,6 +252,9 @@ def _escapes_of(texts: set[str]) -> set[str]:
 
 def _encodings_of(raw: bytes) -> Iterator[str]:
     """As a part of a URL, in capitals or not; and of a base64 text, at each of its three alignments."""
+    import base64
+    import urllib.parse
+
     for quoted in (urllib.parse.quote(raw), urllib.parse.quote(raw, safe=""), urllib.parse.quote_plus(raw)):
         yield quoted
         yield re.sub("%..", lambda escape: escape[0].lower(), quoted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -146,6 +145,8 @@ def environment_of(
 
 
 def _parameter_text(name: str, value: Any) -> str:
+    import json  # loaded for the first command that has parameters
+
     try:
         text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
         if b"\0" not in os.fsencode(text):

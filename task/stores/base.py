@@ -14,7 +14,7 @@ import dataclasses
 import datetime
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from task.errors import BrokenScheduleError
 from task.runs import ParentResults, Run, RunState
@@ -53,8 +53,7 @@ class Declaration:
     owed: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What the guards of a task allow."""
 
     #: So many runs of it at once.
@@ -65,8 +64,7 @@ class Limits:
     mutex: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Follower:
+class Follower(NamedTuple):
     """A task that starts when others have ended."""
 
     #: Its name.
@@ -80,8 +78,7 @@ class Follower:
     follow: Callable[[Run, ParentResults], Run]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(NamedTuple):
     """The operator switch of a task, and who turned it last, why, and until when."""
 
     enabled: bool
@@ -101,8 +98,7 @@ class Summary:
     last: Run | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Something that `audit` found wrong: a slot with no outcome, with two, or not known any more."""
 
     task: str
