@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
 
 __all__ = ["logger"]
@@ -35,7 +36,9 @@ class _GuardedLogger:
             return
         try:
             _logger.log(level, message, *values, exc_info=with_traceback, stacklevel=3)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise  # Ctrl-C, which came while the line was written: it is for the program
             if sys.stderr is not None:
                 traceback.print_exc()
 

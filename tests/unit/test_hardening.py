@@ -35,6 +35,7 @@ from task import (
     task,
 )
 from task.executors import ThreadPool
+from task.log import logger
 from task.runs import Run
 from task.testing import VirtualClock
 
@@ -603,3 +604,17 @@ def test_coming_and_going_leaves_a_bounded_trail(manager: TaskManager, clock: Vi
             manager.remove("sample")
             manager.add(sample)
         assert len(manager.store.declarations("sample")) <= 101
+
+
+def test_a_ctrl_c_that_comes_while_a_line_is_logged_reaches_the_program() -> None:
+    class Interrupted(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise KeyboardInterrupt
+
+    handler, library = Interrupted(), logging.getLogger("task")
+    library.addHandler(handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            logger.warning("the program is ending")
+    finally:
+        library.removeHandler(handler)
