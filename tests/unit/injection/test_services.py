@@ -9,7 +9,6 @@ import inspect
 import logging
 import threading
 import uuid
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -377,6 +376,7 @@ def test_a_service_of_the_manager_cannot_be_made_from_one_of_a_run(run: Run) -> 
         get(services, run, Session)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # at the limit not even a container can be closed
 def test_services_that_need_each_other_fail_and_do_not_hang(run: Run) -> None:
     async def needs_session(svcs_container: svcs.Container) -> Any:
         return await svcs_container.aget(Session)
@@ -393,9 +393,7 @@ def test_services_that_need_each_other_fail_and_do_not_hang(run: Run) -> None:
     services.provide(Session, needs_database, scope="manager")
     with pytest.raises(RecursionError):
         asyncio.run(get_on_loop(services, run, Database))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # at the limit not even a container can be closed
-        gc.collect()
+    gc.collect()
 
 
 def test_a_failure_to_close_a_service_of_the_manager_leaves_none_open(
