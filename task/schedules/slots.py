@@ -86,7 +86,7 @@ def _end(deadline: datetime.datetime) -> Moment:
     """The moment that ``.until()`` names, naive local as `schedule` keeps it."""
     try:
         return deadline.astimezone(UTC)
-    except OverflowError:  # datetime.max: for ever
+    except (OverflowError, ValueError):  # datetime.max: for ever; which of the two, Python's versions differ
         return deadline.replace(tzinfo=UTC)
 
 
