@@ -70,12 +70,10 @@ class Chains:
 
 def _follower(binding: Binding) -> Follower:
     policy, declared = binding.spec.policy, binding.spec.parameters
-    # Made now: the ledger's lock is held when the run is.
-    redaction = binding.redaction(declared) if policy.redact else None
 
     def follow(parent: Run, results: ParentResults) -> Run:
         now = parent.finished_at or parent.queued_at
-        run = binding.new_run("chain", now, parameters=declared, parent_id=parent.id, redaction=redaction)
+        run = binding.new_run("chain", now, parameters=declared, parent_id=parent.id)
         run.inputs = results
         if parent.trace is not None:
             parent.trace.follow(run)

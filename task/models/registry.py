@@ -154,6 +154,7 @@ class Registry:
             complete = not any(can_be_provided(plan.parameters.hints[key]) for key in missing)
         plan.check(spec.parameters, complete=complete)
         binding.plan = plan if plan else None
+        binding.plan_redaction()
 
     def plan_again(self) -> None:
         """A service was provided: some bodies may want it."""

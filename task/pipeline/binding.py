@@ -49,6 +49,7 @@ class Binding:
         "own_parameters",
         "pipeline",
         "plan",
+        "redaction",
         "released",
         "spec",
     )
@@ -67,6 +68,8 @@ class Binding:
         self.plan: InjectionPlan | None = None
         #: The parameters of its body, read when they are first asked for.
         self.own_parameters: Parameters | None = None
+        #: What masks the secrets among the declared parameters, and those parameters masked.
+        self.redaction: Redaction | None = None
         #: The tasks that come after this one.
         self.followers: tuple[Follower, ...] = ()
         self.pipeline = pipeline
@@ -91,19 +94,20 @@ class Binding:
         jobs: tuple[schedule.Job, ...] = (),
         parent_id: str | None = None,
         args: tuple[Any, ...] = (),
-        redaction: Redaction | None = None,
     ) -> Run:
-        """A run of this task, not admitted yet. *args* are what a direct call passes by position.
-
-        With *redaction* at hand this runs no code of the parameters.
-        """
+        """A run of this task, not admitted yet. *args* are what a direct call passes by position."""
         run = Run(self.name, trigger, now, slot=slot, parameters=parameters, jobs=jobs, parent_id=parent_id)
         run.holder = self
         if self.spec.policy.redact:
-            run.redactor, run.masked = redaction or self.redaction(parameters or {}, args)
+            declared = self.redaction if parameters is self.spec.parameters and not args else None
+            run.redactor, run.masked = declared or self._redaction(parameters or {}, args)
         return run
 
-    def redaction(self, parameters: Mapping[str, Any], args: tuple[Any, ...] = ()) -> Redaction:
+    def plan_redaction(self) -> None:
+        """Read the declared parameters now: neither the loop nor the ledger's lock is the place for their code."""
+        self.redaction = self._redaction(self.spec.parameters, ()) if self.spec.policy.redact else None
+
+    def _redaction(self, parameters: Mapping[str, Any], args: tuple[Any, ...]) -> Redaction:
         """What masks the secrets of a run with these parameters, and the parameters so masked."""
         given = self.parameters.values(args, parameters)  # and what it has by default
         redactor = Redactor(self.spec.policy.redact, {**parameters, **given})

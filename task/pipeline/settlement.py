@@ -231,7 +231,7 @@ class Settlement:
         spec, state = binding.spec, run.state
         if state is not SUCCEEDED:
             if state is not CANCELLED:
-                logger.error("Task %r %s: %s\n%s", spec.name, state, run.error, run.traceback or "")
+                logger.error("Task %r %s: %s", spec.name, state, _told(run))
         elif result is not None and run.jobs and (result is CancelJob or isinstance(result, CancelJob)):
             self.end_schedules(binding, run, run.jobs)
         signal = SIGNALS[state]
@@ -284,6 +284,12 @@ class Settlement:
         for job in jobs:
             scheduler.drop(job)
             self._pipeline.store.retire(binding.name, job, run.slot or self._pipeline.clock.now())
+
+
+def _told(run: Run) -> str:
+    """The error, and where it came through, if that says more."""
+    error, traceback = run.error or "", run.traceback or ""
+    return error if traceback == error else f"{error}\n{traceback}"
 
 
 def _spent(run: Run, now: datetime.datetime) -> float:

@@ -250,6 +250,7 @@ def shell(
 
     A command ends with all that it has started, on every way out: what is in its session, and on Linux also
     what has left it. A program that shall outlive its run is started by a service manager, not by a task.
+    Only where this process itself is killed (SIGKILL, no memory) nobody is there to end it: it runs to its end.
     When it is stopped (timeout, cancelling, end of the program) it gets SIGTERM, and *kill_after*
     seconds later SIGKILL. On Windows only the process itself is ended.
 

@@ -252,7 +252,9 @@ def test_the_last_failure_is_told_before_the_switch_that_it_turns(manager: TaskM
 # Time limits.
 
 
-def test_a_coroutine_is_stopped_at_its_limit(manager: TaskManager, clock: VirtualClock) -> None:
+def test_a_coroutine_is_stopped_at_its_limit(
+    manager: TaskManager, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     ended: list[float] = []
 
     async def body() -> None:
@@ -268,6 +270,7 @@ def test_a_coroutine_is_stopped_at_its_limit(manager: TaskManager, clock: Virtua
         clock.advance(seconds=10)
         assert (run.state, ended, failed) == ("timed_out", [5], ["timed_out"])
         assert run.error == "RunTimedOut: Task 'sample' took longer than its timeout of 5 seconds."
+        assert caplog.text.count("took longer than its timeout") == 1
         with pytest.raises(RunTimedOut):
             run.result()
 

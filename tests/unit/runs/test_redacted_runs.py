@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from task import ParameterError, Run, TaskManager
+from task import ParameterError, Run, TaskManager, every
 from task.testing import VirtualClock
 
 #: Not written as one word: the lines of this file are in tracebacks.
@@ -83,3 +83,23 @@ def test_a_secret_that_does_not_fit_is_not_shown(manager: TaskManager) -> None:
 def test_a_declared_secret_is_not_in_the_text_of_the_declaration(manager: TaskManager) -> None:
     sample = manager.add(lambda password: None, name="sample", redact=["password"], parameters={"password": SECRET})
     assert SECRET not in repr([sample, sample.spec, manager.tasks_detail])
+
+
+def test_declared_parameters_are_read_once_and_not_for_each_slot(manager: TaskManager, clock: VirtualClock) -> None:
+    reads: list[int] = []
+
+    class Options(dict[str, str]):
+        def items(self) -> Any:
+            reads.append(1)
+            return super().items()
+
+    def body(options: Options) -> None:
+        raise ValueError(options["password"])
+
+    declared = {"options": Options(password="c4n4ry-S3CRET")}
+    manager.add(body, every(10).seconds, name="sample", parameters=declared, redact=["password"])
+    with manager:
+        before = len(reads)
+        clock.advance(seconds=31)
+        assert len(reads) == before > 0
+        assert [run.error for run in manager.runs("sample")] == ["ValueError: ***"] * 3
