@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 
-from benchmarks import cost, punctuality, runs
+from benchmarks import cost, ledger, punctuality, runs
 
-MEASURES = {**punctuality.MEASURES, **cost.MEASURES, **runs.MEASURES}
+MEASURES = {**punctuality.MEASURES, **cost.MEASURES, **runs.MEASURES, **ledger.MEASURES}
 
 
 def main() -> None:

@@ -6,6 +6,7 @@
 from task.calendars import business_days, business_hours
 from task.decorators import task
 from task.errors import (
+    ArtifactError,
     BrokenScheduleError,
     CommandError,
     DeclarationError,
@@ -22,10 +23,14 @@ from task.errors import (
     RunLost,
     RunTimedOut,
     ScheduleError,
+    SchemaVersionError,
+    StoreError,
+    StoreUnavailableError,
     TaskError,
     TransferError,
     TransitionError,
     UnfinishedBodyError,
+    UnknownRunError,
     UnknownTaskError,
 )
 from task.events import (
@@ -44,18 +49,20 @@ from task.events import (
     run_started,
     run_succeeded,
     run_timed_out,
+    store_failed,
+    store_recovered,
     task_disabled,
     task_enabled,
     task_overdue,
     task_registered,
     task_removed,
 )
-from task.models import BaseTask, Health, TaskFunction, TaskManager
-from task.runs import Attempt, LogLine, ParentResults, Run, RunState, current_run
+from task.models import BaseTask, Health, RecurringEntry, TaskFunction, TaskManager
+from task.runs import Artifact, Attempt, LogLine, ParentResults, Run, RunState, current_run
 from task.scheduler import Scheduler
-from task.schedules import CancelJob, Job, cron, every, next_slot, once
+from task.schedules import CancelJob, Job, cron, every, next_slot, once, schedule_from_words, words
 from task.shell import ShellCommand, ShellResult, shell
-from task.stores import MemoryStore, Store
+from task.stores import JournalEntry, MemoryStore, RunPage, Statistics, Store
 
 __all__ = [
     # declare
@@ -63,6 +70,8 @@ __all__ = [
     "every",
     "cron",
     "once",
+    "schedule_from_words",
+    "words",
     "business_days",
     "business_hours",
     "Job",
@@ -75,15 +84,20 @@ __all__ = [
     # run
     "TaskManager",
     "Health",
+    "RecurringEntry",
     "Scheduler",
     "next_slot",
     # look
     "Run",
     "RunState",
     "Attempt",
+    "Artifact",
     "LogLine",
     "ParentResults",
     "current_run",
+    "RunPage",
+    "Statistics",
+    "JournalEntry",
     "Store",
     "MemoryStore",
     # hear
@@ -102,6 +116,8 @@ __all__ = [
     "run_started",
     "run_succeeded",
     "run_timed_out",
+    "store_failed",
+    "store_recovered",
     "task_disabled",
     "task_enabled",
     "task_overdue",
@@ -114,9 +130,13 @@ __all__ = [
     "DuplicateTaskError",
     "DeclarationTypeError",
     "UnknownTaskError",
+    "UnknownRunError",
     "BrokenScheduleError",
     "ManagerStateError",
     "ForkedError",
+    "StoreError",
+    "StoreUnavailableError",
+    "SchemaVersionError",
     "NoRunError",
     "TransitionError",
     "UnfinishedBodyError",
@@ -124,6 +144,7 @@ __all__ = [
     "CommandError",
     "ProcessDiedError",
     "TransferError",
+    "ArtifactError",
     "MissingExtraError",
     "NoResultError",
     "RunCancelled",

@@ -66,6 +66,12 @@ def task(schedule: Any = None, **options: Any) -> Any:
     * ``after``: the task, or the tasks, after which it starts, by name or as such.
     * ``when``: it starts after those have ``"succeeded"``, ``"failed"``, or ``"always"``.
 
+    On a store that several processes share (``TaskManager(store=...)``):
+
+    * ``on_lost``: when the process dies in which it runs, that is recorded (``"record"``), or it is run again as well
+      (``"rerun"``), at most three times: then a body may run more than once.
+    * ``everywhere``: each process has its own slots and guards, and nothing is caught up.
+
     And the rest:
 
     * ``only_if``: a condition, or a list of them, that must agree before a slot is run: a function of nothing or of

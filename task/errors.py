@@ -9,15 +9,20 @@
     │   └── ParameterError                   … or triggered with a parameter that does not fit
     ├── DeclarationTypeError (TypeError)     a task is declared with the wrong kind of thing
     ├── UnknownTaskError (KeyError)          no task has that name
+    ├── UnknownRunError (KeyError)           no run of that id is on record, or not any more
     ├── BrokenScheduleError                  a schedule's own computation failed
     ├── ManagerStateError (RuntimeError)     the manager cannot do that in its state
     │   └── ForkedError                      … because this process was forked from its own
+    ├── StoreError (RuntimeError)            the store cannot do what was asked of it
+    │   ├── StoreUnavailableError            … now: locked, cut off, full
+    │   └── SchemaVersionError               … as it was written by a newer release
     ├── NoRunError (RuntimeError)            `current_run()` outside a run
     ├── TransitionError (RuntimeError)       a run was sent to a state that it cannot reach: a bug
     ├── UnfinishedBodyError (RuntimeError)   a body returned before any of its work was done
     ├── CommandError (RuntimeError)          a shell command ended with another exit code than 0
     ├── ProcessDiedError (RuntimeError)      the process of a body died before it could report
     ├── TransferError (TypeError)            a body, result or exception cannot go from process to process
+    ├── ArtifactError                        a file cannot be kept with a run, or not be read
     ├── MissingExtraError (ImportError)      an optional library is not installed
     ├── NoResultError (RuntimeError)         `Run.result` of a run that has none
     ├── RunTimedOut                          … of a run that timed out
@@ -32,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = [
+    "ArtifactError",
     "BrokenScheduleError",
     "CommandError",
     "DeclarationError",
@@ -48,10 +54,14 @@ __all__ = [
     "RunLost",
     "RunTimedOut",
     "ScheduleError",
+    "SchemaVersionError",
+    "StoreError",
+    "StoreUnavailableError",
     "TaskError",
     "TransferError",
     "TransitionError",
     "UnfinishedBodyError",
+    "UnknownRunError",
     "UnknownTaskError",
 ]
 
@@ -95,6 +105,13 @@ class UnknownTaskError(TaskError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class UnknownRunError(TaskError, KeyError):
+    """Raised when no run of that id is on record: there was none, or it was dropped to keep the history bounded."""
+
+    def __str__(self) -> str:  # KeyError would show the message in quotes
+        return str(self.args[0]) if self.args else ""
+
+
 class BrokenScheduleError(TaskError):
     """Raised when a schedule's ``next_slot`` raises, goes back, stands still or has no time zone.
 
@@ -108,6 +125,21 @@ class ManagerStateError(TaskError, RuntimeError):
 
 class ForkedError(ManagerStateError):
     """Raised in a forked child whose manager was started in the parent; ``run()`` starts one here."""
+
+
+class StoreError(TaskError, RuntimeError):
+    """Raised when the store cannot do what was asked of it; the message says what its database said."""
+
+
+class StoreUnavailableError(StoreError):
+    """Raised when the store cannot be reached now: locked, cut off, read-only, its disk full. It may pass."""
+
+    #: It failed at the very end: whether what was asked for was done is not known.
+    uncertain = False
+
+
+class SchemaVersionError(StoreError):
+    """Raised when the store was written by a newer release than this one; the message names both versions."""
 
 
 class NoRunError(TaskError, RuntimeError):
@@ -132,6 +164,10 @@ class ProcessDiedError(TaskError, RuntimeError):
 
 class TransferError(TaskError, TypeError):
     """Raised when a body, a parameter, a result or an exception cannot be carried from process to process."""
+
+
+class ArtifactError(TaskError):
+    """Raised when an artifact cannot be saved, listed, read or removed; the message says why, with the figure."""
 
 
 class MissingExtraError(TaskError, ImportError):

@@ -25,7 +25,12 @@ signal                      carries, and when it is sent
 ``manager_state_changed``   ``state``: ``starting``, ``running``, ``stopping`` or ``stopped``
 ``clock_stepped``           ``seconds``: by how much the wall clock jumped, signed
 ``marks_set_back``          ``moment``: the new mark; ``names``: the tasks that it concerns
+``store_failed``            ``cause``: the store cannot be reached any more: slots wait, outcomes are kept
+``store_recovered``         it can be reached again
 ==========================  ====================================================================================
+
+They tell of what this process does: a run elsewhere, and a switch that was turned elsewhere, are told there. Only
+``run_lost`` is told by the process that finds another one dead, once.
 
 The signals are `blinker <https://blinker.readthedocs.io/>`_'s. They go out from one thread, in the order in
 which things happened, so that a receiver may block or raise without harm. A receiver is held weakly unless it
@@ -40,8 +45,10 @@ is connected with ``weak=False``: a lambda connected without that vanishes at on
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +74,8 @@ __all__ = [
     "run_succeeded",
     "run_timed_out",
     "signals",
+    "store_failed",
+    "store_recovered",
     "task_disabled",
     "task_enabled",
     "task_overdue",
@@ -98,6 +107,8 @@ run_overrunning = signals.signal("run-overrunning")
 manager_state_changed = signals.signal("manager-state-changed")
 clock_stepped = signals.signal("clock-stepped")
 marks_set_back = signals.signal("marks-set-back")
+store_failed = signals.signal("store-failed")
+store_recovered = signals.signal("store-recovered")
 
 
 class Announcer:
@@ -114,6 +125,7 @@ class Announcer:
         self.dropped = 0
         self._inline = inline
         self._sender: _Sender | None = None
+        self._collected: weakref.finalize[[_Sender, int], Announcer] | None = None
         #: One start or end of the thread at a time; what is collected meanwhile may announce something itself.
         self._changing = threading.RLock()
 
@@ -140,16 +152,19 @@ class Announcer:
                 sender = _Sender(self.LIMIT)
                 sender.start()
                 self._sender = sender
+                # A manager that never runs is never stopped.
+                self._collected = weakref.finalize(self, _end_here, sender, os.getpid())
+                self._collected.atexit = False
             return self._sender
 
     def close(self) -> None:
         """End the thread once it has sent what waits; a receiver that blocks it for longer keeps it."""
         with self._changing:
             sender, self._sender = self._sender, None
+            if self._collected is not None:
+                self._collected.detach()
         if sender is not None:
-            sender.closing = True
-            with contextlib.suppress(queue.Full):  # then it ends when it has sent all that waits
-                sender.queue.put_nowait(None)
+            sender.end()
             if sender is not threading.current_thread():  # a receiver may stop its manager
                 sender.join(1)
 
@@ -160,12 +175,23 @@ class _Sender(threading.Thread):
         self.queue: queue.Queue[Callable[[], None] | None] = queue.Queue(limit)
         self.closing = False
 
+    def end(self) -> None:
+        """End once what waits is sent."""
+        self.closing = True
+        with contextlib.suppress(queue.Full):  # then it ends when it has sent all that waits
+            self.queue.put_nowait(None)
+
     def run(self) -> None:
         while (call := self.queue.get()) is not None:
             _make(call)
             del call  # it holds a run
             if self.closing and self.queue.empty():
                 return
+
+
+def _end_here(sender: _Sender, process: int) -> None:
+    if process == os.getpid():  # a forked child has not that thread, and maybe a lock that it held
+        sender.end()
 
 
 def _make(call: Callable[[], None]) -> None:

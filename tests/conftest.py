@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import datetime
 import multiprocessing
+import pathlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
+from databases import Cluster, sqlite_url
+from outages import Proxy
+from virtual_processes import VirtualProcesses
 
 from task import TaskManager
 from task.models import manager as manager_module
@@ -17,9 +22,20 @@ from task.testing import VirtualClock
 UTC = datetime.UTC
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """What a test has logged may be no UTF-8 (that is what it tests); reports go from process to process as that."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 @pytest.fixture(autouse=True)
-def every_slot_has_one_outcome() -> Iterator[None]:
+def every_slot_has_one_outcome(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test: its managers are stopped, and their audits find nothing."""
+    for name in ("store_url", "any_store_url", "postgres_url"):  # their databases are there until after that
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
     before = set(manager_module._managers)
     threads = set(threading.enumerate())
     yield
@@ -61,3 +77,56 @@ def wait_for() -> Callable[[Callable[[], bool]], None]:
             event.wait(0.005)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The PostgreSQL cluster of all tests. One that breaks it asks for `postgres_url` too, which mends it."""
+    with Cluster(fsync=False) as made:  # the tests crash processes and the server, never the machine
+        yield made
+
+
+@pytest.fixture
+def postgres_url(cluster: Cluster) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    cluster.start()
+    url = cluster.create_database()
+    yield url
+    cluster.start()
+    cluster.drop_database(url)
+
+
+@pytest.fixture
+def proxy(postgres_url: str) -> Iterator[Proxy]:
+    """Between the tests and the database of `postgres_url`."""
+    with Proxy(postgres_url) as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
+    """An empty database of each kind."""
+    return _url(request, tmp_path)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def any_store_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str | None:
+    """What a manager on each kind of store is given as ``store=``: None means memory."""
+    return None if request.param == "memory" else _url(request, tmp_path)
+
+
+def _url(request: pytest.FixtureRequest, folder: pathlib.Path) -> str:
+    return sqlite_url(folder) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def processes(
+    clock: VirtualClock, request: pytest.FixtureRequest, tmp_path: pathlib.Path
+) -> Iterator[VirtualProcesses]:
+    """Processes on one SQLite file, all on one virtual clock; a test asks for PostgreSQL by ``parametrize``."""
+    kind = getattr(request, "param", "sqlite")
+    made = VirtualProcesses(
+        clock, sqlite_url(tmp_path) if kind == "sqlite" else request.getfixturevalue("postgres_url")
+    )
+    yield made
+    made.close()

@@ -4,5 +4,7 @@ from task.models.base_task import BaseTask
 from task.models.details import Health
 from task.models.function import TaskFunction
 from task.models.manager import TaskManager
+from task.models.recurring import Recurring
+from task.models.terms import RecurringEntry
 
-__all__ = ["BaseTask", "Health", "TaskFunction", "TaskManager"]
+__all__ = ["BaseTask", "Health", "Recurring", "RecurringEntry", "TaskFunction", "TaskManager"]

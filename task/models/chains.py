@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from task.errors import DeclarationError, did_you_mean
@@ -26,8 +26,10 @@ _STATES = {
 class Chains:
     """The ties between the tasks of one manager, kept as they come and go."""
 
-    def __init__(self, tasks: Mapping[str, AnyTask]) -> None:
+    def __init__(self, tasks: Mapping[str, AnyTask], elsewhere: Collection[str] = ()) -> None:
         self._tasks = tasks
+        #: Tasks that other processes run.
+        self._elsewhere = elsewhere
         #: Those that come after others.
         self._chained: dict[str, AnyTask] = {}
 
@@ -44,7 +46,7 @@ class Chains:
     def check_parents(self, found: AnyTask) -> None:
         """Raise `DeclarationError` when *found* comes after a task that there is not."""
         for name in found.spec.policy.after:
-            if name not in self._tasks:
+            if name not in self._tasks and name not in self._elsewhere:
                 hint = did_you_mean(name, self._tasks, f"There are: {sorted(self._tasks)[:10]}.")
                 raise DeclarationError(f"Task {found.name!r} comes after {name!r}, which there is not. {hint}")
 

@@ -14,9 +14,9 @@ from task.models.function import TaskFunction
 from task.pipeline import Pipeline
 from task.runs import Run, RunState
 from task.schedules import cadence
-from task.stores import Switch
+from task.stores import Standing, Store, Switch
 
-__all__ = ["Health", "congestion", "task_detail"]
+__all__ = ["Health", "congestion", "task_details"]
 
 #: A run that has waited for a place for so long makes the manager unhealthy. Seconds.
 QUEUE_GRACE = 60.0
@@ -60,7 +60,7 @@ def congestion(tasks: Sequence[TaskFunction[..., Any]], pipeline: Pipeline) -> I
     hung = [one.task for one in conditions.running() if (now - one.queued_at).total_seconds() > QUEUE_GRACE]
     if hung:
         yield f"only_if of {', '.join(map(repr, hung))} has not answered; {conditions.waiting()} others wait for theirs"
-    queued = [run for run in pipeline.store.active() if run.state is RunState.QUEUED]
+    queued = [run for run in pipeline.store.mine() if run.state is RunState.QUEUED]
     old = [run for run in queued if (now - run.queued_at).total_seconds() > QUEUE_GRACE]
     for executor in pipeline.executors.all() if old else ():
         here = {task.name for task in tasks if task.binding.executor is executor}
@@ -74,12 +74,17 @@ def congestion(tasks: Sequence[TaskFunction[..., Any]], pipeline: Pipeline) -> I
             )
 
 
-def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dict[str, Any]:
-    """One task as JSON-ready values; *running* is whether its manager's loop runs."""
+def task_details(
+    tasks: Sequence[TaskFunction[..., Any]], store: Store, now: Moment, running: bool
+) -> list[dict[str, Any]]:
+    """Tasks as JSON-ready values; *running* is whether their manager's loop runs."""
+    standing, paused = store.standing([task.name for task in tasks], now), store.paused
+    return [{**_detail(task, standing[task.name], now, running), "paused": paused} for task in tasks]
+
+
+def _detail(task: TaskFunction[..., Any], standing: Standing, now: Moment, running: bool) -> dict[str, Any]:
     binding = task.binding
-    store = binding.pipeline.store
-    summary = store.summary(task.name)
-    active = store.active(task.name)
+    summary, active, switch, mark = standing
     entry = binding.entry
     slot = entry.timetable.next_slot() if running and entry is not None and entry.reason is None else None
     schedules = [_schedule_detail(job, running) for job in task.schedules]
@@ -93,10 +98,10 @@ def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dic
         "queued": any(run.state is RunState.QUEUED for run in active),
         "retrying": any(run.state is RunState.RETRYING for run in active),
         "overrunning": any(run.overrunning for run in active),
-        "overdue": _overdue(task, active, now),
+        "overdue": _overdue(task, active, mark, now),
         "progress": _progress(active),
-        "enabled": (switch := store.switch(task.name, now)).enabled,
-        "paused": store.paused,
+        "enabled": switch.enabled,
+        "paused": False,
         "switch": _switch_detail(switch),
         "threaded": task.spec.threaded,
         "tags": list(task.spec.tags),
@@ -111,10 +116,9 @@ def task_detail(task: TaskFunction[..., Any], now: Moment, running: bool) -> dic
     }
 
 
-def _overdue(task: TaskFunction[..., Any], active: list[Run], now: Moment) -> bool:
+def _overdue(task: TaskFunction[..., Any], active: list[Run], mark: Moment | None, now: Moment) -> bool:
     """Whether a run waits for too long for a place, or its body still goes on although newer slots have come."""
     grace = task.spec.misfire_grace
-    mark = task.binding.pipeline.store.mark(task.name)
     return any(
         (run.state is RunState.QUEUED and not run.waiting and (now - run.queued_at).total_seconds() > grace)
         or (run.slot is not None and run.started_at is not None and mark is not None and mark > run.slot)
@@ -140,6 +144,7 @@ def _switch_detail(switch: Switch) -> dict[str, Any]:
         "note": switch.note,
         "until": None if switch.until is None else switch.until.isoformat(),
         "at": None if switch.at is None else switch.at.isoformat(),
+        "by": switch.by,
     }
 
 

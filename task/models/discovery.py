@@ -26,6 +26,8 @@ def discover(source: Any) -> list[AnyTask]:
     """
     found: dict[str, AnyTask] = {}
     for candidate in _candidates(source):
+        if candidate.recurring:  # somebody has looked it up there
+            continue
         known = found.setdefault(candidate.name, candidate)
         if not known.same_as(candidate):
             raise DuplicateTaskError(duplicate_message(known, candidate))

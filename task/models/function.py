@@ -16,7 +16,7 @@ import schedule
 from task.clock import SystemClock
 from task.errors import DeclarationError, DeclarationTypeError
 from task.events import task_disabled, task_enabled
-from task.pipeline import Binding, Pipeline
+from task.pipeline import Binding, Pipeline, name_of
 from task.runs import Run, RunState
 from task.schedules import shorten
 from task.spec import TaskSpec
@@ -61,6 +61,8 @@ class TaskFunction(Generic[P, R]):
         self._binding: Binding | None = None
         self._owner: weakref.ref[object] | None = None
         self._attribute: str | None = None
+        #: Whether it is a recurring entry (`TaskManager.recurring`): it was declared in no code.
+        self.recurring = False
 
     @classmethod
     def declare(cls, func: Any, schedule: Any = None, **options: Any) -> TaskFunction[..., Any]:
@@ -113,24 +115,31 @@ class TaskFunction(Generic[P, R]):
 
     # What can be done with it.
 
-    def enable(self) -> None:
-        """Turn the operator switch on. Slots that came due meanwhile stay skipped."""
-        pipeline = self.binding.pipeline
-        self._turn(Switch(True, at=pipeline.clock.now()))
+    def enable(self, by: str | None = None) -> None:
+        """Turn the operator switch on. Slots that came due meanwhile stay skipped.
+
+        *by* is who does it, for the journal; else the user of this process and its host.
+        """
+        pipeline, who = self.binding.pipeline, name_of(by)
+        self._turn(Switch(True, at=pipeline.clock.now(), by=who))
+        pipeline.journal("enabled", self.name, None, who)
         pipeline.tell(task_enabled, name=self.name)
 
-    def disable(self, note: str | None = None, until: datetime.datetime | None = None) -> None:
+    def disable(self, note: str | None = None, until: datetime.datetime | None = None, by: str | None = None) -> None:
         """Turn the operator switch off: slots, calls and triggers are skipped, and recorded as such.
 
-        *note* says why; *until* (aware) turns it on again by itself. A run under way goes on. Raises
-        `DeclarationError` for a naive *until*.
+        *note* says why; *until* (aware) turns it on again by itself; *by* is who does it, for the journal. A run under
+        way goes on. On a store that processes share it is off in all of them. Raises `DeclarationError` for a naive
+        *until*.
         """
         if note is not None and not isinstance(note, str):
             raise DeclarationTypeError(f"Task {self.name!r}: note is text, not {shorten(note)}.")
         if until is not None and (not isinstance(until, datetime.datetime) or until.utcoffset() is None):
             raise DeclarationError(f"Task {self.name!r}: until is an aware datetime, not {shorten(until)}.")
-        pipeline = self.binding.pipeline
-        self._turn(Switch(False, note, until, pipeline.clock.now()))
+        pipeline, who = self.binding.pipeline, name_of(by)
+        self._turn(Switch(False, note, until, pipeline.clock.now(), who))
+        end = None if until is None else f"until {until.isoformat(timespec='seconds')}"
+        pipeline.journal("disabled", self.name, ", ".join(filter(None, [note, end])) or None, who)
         pipeline.tell(task_disabled, name=self.name, note=note)
 
     def _turn(self, switch: Switch) -> None:
@@ -166,8 +175,9 @@ class TaskFunction(Generic[P, R]):
 
     def _bound_privately(self) -> Binding:
         store = MemoryStore()
-        store.register(self.name, disabled=self.spec.disabled)
-        return Binding(self.spec, self._body(), Pipeline(store, SystemClock()))
+        binding = Binding(self.spec, self._body(), Pipeline(store, SystemClock()))
+        store.register(self.name, binding.terms)
+        return binding
 
     def same_as(self, other: TaskFunction[..., Any]) -> bool:
         """Whether both are one task: one declaration, of one instance where it is a method."""
@@ -181,10 +191,15 @@ class TaskFunction(Generic[P, R]):
         """Make *owner* the owner: its ledger takes over what was known of the task."""
         private: Binding | None = self.__dict__.pop("_private", None)
         origin = None if private is None else private.pipeline.store
-        pipeline.store.register(self.name, disabled=self.spec.disabled, origin=origin)
         self._binding = Binding(self.spec, self._body(), pipeline)
+        self._binding.recurring = self.recurring
+        pipeline.store.register(self.name, self._binding.terms, origin)
         self._owner = weakref.ref(owner)
         return self._binding
+
+    def stand_for(self, pipeline: Pipeline) -> None:
+        """Steer the task of its name that *pipeline* knows from its store alone; nothing is registered."""
+        self._binding = Binding(self.spec, self._body(), pipeline)
 
     def unbind(self, owner: object) -> None:
         """End the tie to *owner*; its switch stays as it is."""
@@ -192,9 +207,24 @@ class TaskFunction(Generic[P, R]):
             pipeline, self._binding, self._owner = self._binding.pipeline, None, None
             self._turn(pipeline.store.switch(self.name, pipeline.clock.now()))
 
+    def variant(self, spec: TaskSpec) -> TaskFunction[P, R]:
+        """The same body under another declaration."""
+        return TaskFunction(spec, instance=self._instance, static=self._static)
+
+    def entry(self, spec: TaskSpec) -> TaskFunction[P, R]:
+        """A recurring entry that runs its body."""
+        made = self.variant(spec)
+        made.recurring = True
+        return made
+
+    def amend(self, spec: TaskSpec) -> None:
+        """Declare it anew: what its runs are passed and how they are guarded."""
+        self.spec = spec
+        self.binding.amend(spec)
+
     def twin(self) -> TaskFunction[P, R]:
         """The same task for another manager than the owner."""
-        return TaskFunction(self.spec, instance=self._instance, static=self._static)
+        return self.variant(self.spec)
 
     def _body(self) -> Any:
         return self.spec.func if self._instance is None else types.MethodType(self.spec.func, self._instance)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from task.errors import ForkedError, ManagerStateError
+from task.errors import ForkedError, ManagerStateError, StoreUnavailableError
 from task.events import manager_state_changed
 from task.executors import Executors
 from task.log import logger
@@ -32,6 +33,9 @@ State = Literal["stopped", "starting", "running", "stopping"]
 #: How long a body that was asked to stop has, before its run counts as lost. Seconds.
 CANCEL_TIMEOUT = 0.5
 
+#: What the store could not be asked at the start is asked again after so long.
+AGAIN = timedelta(seconds=1)
+
 #: How long the services on the event loop may take to close. Seconds.
 CLOSE_TIMEOUT = 2.0
 
@@ -47,6 +51,8 @@ class Lifecycle:
         self._ended_at: datetime | None = None
         #: The process in which it was started.
         self.pid: int | None = None
+        #: Whether a forked child starts it by itself, if it ran; and in such a child, that this is about to happen.
+        self.restarts = self.restarting = False
         #: Called when it has stopped, also where that happens behind a run.
         self.on_stopped: Callable[[], object] = bool
         self._owner = owner
@@ -94,7 +100,7 @@ class Lifecycle:
                 )
             self._registry.warn_of_nothing()
             self._registry.warn_of_twins()
-            self.state = "starting"
+            self.state, self.restarting = "starting", False
             self.pid = os.getpid()
             self.stopped.clear()
             try:
@@ -113,6 +119,13 @@ class Lifecycle:
         except ManagerStateError:
             if self.state == "running":  # else another thread has stopped it meanwhile
                 raise
+        except StoreUnavailableError:  # the health tells of it
+            again = functools.partial(self._run_at_start_later, binding)
+            self._scheduler.call_at(self._clock.now() + AGAIN, lambda: self._pipeline.store.post(again))
+
+    def _run_at_start_later(self, binding: Binding) -> None:
+        if self.state == "running" and not binding.released:
+            self._run_at_start(binding)
 
     def _open(self) -> None:
         self._scheduler.owner = weakref.ref(self._owner)
@@ -122,6 +135,7 @@ class Lifecycle:
         make_executors = getattr(self._clock, "executors", Executors)
         self._pipeline.open(make_executors(self._max_workers, self._pipeline.placing.pools))
         self._scheduler.look_at_clock()  # it may have been set while nobody looked
+        self._pipeline.steering.begin()
         self._registry.schedule_all()
         self._scheduler.start()
 
@@ -136,7 +150,12 @@ class Lifecycle:
 
     def _stop(self, timeout: float) -> None:
         with self.lock:
+            self._call_off_restart()
+            if self.state == "stopped":
+                self._scheduler.announcer.close()  # switches are turned, and signals sent, without a loop too
             if self.state != "running" or self.forked():
+                if self.state == "stopped":  # it may have told of what was steered without a loop
+                    self._scheduler.announcer.close()
                 return
             self.state = "stopping"
             self._pipeline.closed = "the manager is stopping"
@@ -144,8 +163,8 @@ class Lifecycle:
             now = self._clock.now()
             # Those that wait first: the others would hand their places over to them, one inside the other.
             for run in sorted(self._pipeline.active(), key=lambda run: not run.waiting):
-                if self._pipeline.withdraw(run, "stopped"):
-                    logger.info("A run of task %r that was not under way was cancelled: the manager stops", run.task)
+                if isinstance(run.holder, Binding):
+                    self._pipeline.withdrawal.leave(run.holder, run)
             try:
                 self._drain(timeout)
             finally:  # Ctrl-C while it waits
@@ -160,6 +179,7 @@ class Lifecycle:
         if executors is not None:
             self._close_services(executors)
             executors.close()
+        self._pipeline.steering.end()
         self.pid, self.state = None, "stopped"
         self._scheduler.announcer.close()
         self.on_stopped()
@@ -240,15 +260,33 @@ class Lifecycle:
         self._pipeline.services.reset_after_fork()
         self._scheduler.reset_after_fork()
         self._pipeline.reset_after_fork()
-        if self.pid is not None:
+        self._pipeline.steering.reset_after_fork()
+        if self.pid is not None and self.restarts and self._state in ("starting", "running"):
+            self._begin_in_child()
+            self._pipeline.closed = "the manager starts anew in this forked process"
+            self.restarting, self._state = True, "starting"
+            self.stopped.clear()
+        elif self.pid is not None:
             self._pipeline.refusal = ForkedError
             self._pipeline.closed = f"this process was forked from the one that runs the manager ({self.pid})"
 
     def _begin_in_child(self) -> None:
-        self.pid, self.state = None, "stopped"
-        self._registry.scheduling = False
+        self.pid, self._state = None, "stopped"
+        self._registry.forget_plans()
         self._pipeline.refusal = ManagerStateError
         self._scheduler.rebuild()
+
+    def restart(self) -> None:
+        """In a forked child: start, unless that was done, or called off, by now."""
+        with self.lock:
+            if self.restarting:
+                self.start()
+
+    def _call_off_restart(self) -> None:
+        if self.restarting:
+            self.restarting, self._state = False, "stopped"
+            self._pipeline.closed = "the manager is stopped; call run()"
+            self.stopped.set()
 
 
 def _find_tracing() -> Tracing | None:

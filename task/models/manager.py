@@ -7,25 +7,29 @@ import contextlib
 import datetime
 import functools
 import os
+import sys
+import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from task.clock import Clock
-from task.errors import DeclarationTypeError, ManagerStateError
+from task.errors import DeclarationError, DeclarationTypeError, ManagerStateError
 from task.log import logger
-from task.models.details import Health, congestion, task_detail
+from task.models.details import Health, congestion, task_details
 from task.models.discovery import calling_namespace
 from task.models.function import TaskFunction
 from task.models.lifecycle import Lifecycle, SignalReceived
+from task.models.records import Records
+from task.models.recurring import Recurring
 from task.models.registry import Registry
-from task.pipeline import Pipeline, Placing
-from task.runs import Run
+from task.pipeline import Pipeline, Placing, name_of
+from task.runs import Run, artifact_folder
 from task.scheduler import Scheduler
 from task.schedules import shorten
 from task.spec import Schedules, TaskOptions
-from task.stores import Finding, MemoryStore, Store
+from task.stores import Finding, JournalEntry, Retention, RunPage, Statistics, Store, Wanted, open_store
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -41,6 +45,9 @@ R = TypeVar("R")
 #: How long an interpreter that exits gives the bodies that run. Seconds.
 EXIT_TIMEOUT = 10.0
 
+#: A child that is forked only to become another program does so first. Seconds.
+RESTART_DELAY = 0.1
+
 _managers: weakref.WeakSet[TaskManager] = weakref.WeakSet()
 
 #: Those that run are kept, also when their program keeps no reference.
@@ -54,7 +61,25 @@ class TaskManager:
     these; without it, the module that creates the manager (tasks defined later included) and, for a
     subclass, its own ``@task`` methods. *max_workers* bounds the threads for ``threaded=True`` bodies;
     *pools* gives the sizes of named pools (``pool="io"`` on a task), and *executors* names executors of
-    yours (``executor="cluster"`` on a task).
+    yours (``executor="cluster"`` on a task). *artifacts* is the folder for what bodies save (`Run.save_artifact`).
+
+    *store* is where the ledger is kept: in memory, or in a database that any number of processes share (extra ``sql``),
+    ``"sqlite:///tasks.db"`` or ``"postgresql+psycopg://user:password@host/database"``; or a `Store`.
+    *namespace* keeps the applications on one database apart. A process whose heartbeat has stood still for *lost_after*
+    seconds (2 to 86 400) counts as dead, and its runs as lost. What came due while no process lived is caught up if it
+    is no older than *catch_up_window* seconds. A slot that the store cannot be asked about waits until its grace ends
+    (*on_store_failure* ``"wait"``), or runs all the same, maybe in other processes too (``"run"``).
+
+    A store in a database keeps *keep_runs* rows of the history of each task, and none that is older than *keep_days*
+    (None: as many as there are, and whatever their age); what it drops, it drops little by little, with its logs and
+    artifacts. *exclude* names tasks that this process leaves to the others on its store: it neither registers nor runs
+    them. After a fork the manager is not running in the child, and says so; with *restart_after_fork* and a store that
+    processes share, one that ran in the parent starts by itself in the child, on threads of its own.
+
+    Time is that of *clock*, or of the *scheduler* that is given instead of one of its own.
+
+    Raises `DeclarationError`, `DeclarationTypeError` or `ManagerStateError` for a value that cannot be, and
+    `MissingExtraError`. A database is first looked at by `run`, or by the first question about it.
 
     >>> from task import TaskManager, every
     >>> manager = TaskManager([])
@@ -69,27 +94,45 @@ class TaskManager:
         self,
         tasks: Any = None,
         *,
-        store: Store | None = None,
+        store: Store | str | None = None,
+        namespace: str = "default",
+        lost_after: float = 30.0,
+        catch_up_window: float = 86_400.0,
+        on_store_failure: Literal["wait", "run"] = "wait",
         clock: Clock | None = None,
         scheduler: Scheduler | None = None,
         max_workers: int = 32,
         pools: Mapping[str, int] | None = None,
         executors: Mapping[str, concurrent.futures.Executor] | None = None,
+        artifacts: str | os.PathLike[str] | None = None,
+        keep_runs: int | None = 10_000,
+        keep_days: float | None = None,
+        exclude: Collection[str] = (),
+        restart_after_fork: bool = False,
     ) -> None:
+        retention = Retention.of(keep_runs, keep_days)
         _check_places(max_workers, pools or {}, executors or {})
-        self.store = store or MemoryStore()
+        _check_patience(catch_up_window, on_store_failure)
+        self.store = open_store(store, namespace, lost_after)
+        self.store.retention = retention
         self.scheduler = scheduler or Scheduler(clock)
         self.clock = self.scheduler.clock
         sources = [calling_namespace(self), self] if tasks is None else [tasks, self]
         self._pipeline = Pipeline(self.store, self.clock, scheduler=self.scheduler)
         self._pipeline.placing = Placing(pools, executors)
+        self._pipeline.catch_up_window, self._pipeline.on_store_failure = catch_up_window, on_store_failure
+        self._pipeline.artifacts = artifact_folder(artifacts)
         owner = self._pipeline.owner = weakref.ref(self)
         kinds: set[type] = {TaskManager, type(self)}
         for own in kinds:
             self._pipeline.services.of_run(own, lambda _: owner())
-        self._registry = Registry(self, self._pipeline, self.scheduler, sources)
+        self._registry = Registry(self, self._pipeline, self.scheduler, sources, exclude)
+        self._records = Records(self._pipeline, self.__getitem__)
         self._lifecycle = Lifecycle(self, self._registry, self._pipeline, self.scheduler, max_workers)
+        #: Entries on schedules that are made at run time.
+        self.recurring = Recurring(self._registry, self._pipeline, self._lifecycle.check_not_forked)
         self._lifecycle.on_stopped = functools.partial(_running.discard, self)
+        self._lifecycle.restarts = _check_restart(restart_after_fork, self.store)
         _managers.add(self)
 
     # The loop.
@@ -105,7 +148,7 @@ class TaskManager:
         _stop_at_exit()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Stop: no new runs, queued ones are cancelled, running ones get *timeout* seconds.
+        """Stop: nothing new starts, what waits is cancelled or left to others, what runs gets *timeout* seconds.
 
         Then they are asked to stop, and half a second later recorded as lost and left on their daemon
         threads. Called from inside a run it returns at once, and the rest happens behind it. `run`
@@ -159,26 +202,32 @@ class TaskManager:
 
     @property
     def tasks(self) -> list[AnyTask]:
-        """All tasks, in the order in which they were found."""
+        """All tasks, in the order in which they were found. Recurring entries are at `recurring`."""
         if not self._lifecycle.forked():
             self._registry.discover()
-        return list(self._registry.tasks.values())
+        return [found for found in list(self._registry.tasks.values()) if not found.recurring]
 
     @property
     def tasks_detail(self) -> list[dict[str, Any]]:
         """All that is known of each task now, as JSON-ready values; docs/reference.md lists the keys."""
-        now = self.clock.now()
         running = self._lifecycle.state == "running" and not self._lifecycle.forked()
-        return [task_detail(task, now, running) for task in self.tasks]
+        return task_details(self.tasks, self.store, self.clock.now(), running)
 
     def __getitem__(self, name: str) -> AnyTask:
-        """The task called *name*. Raises `UnknownTaskError` with the nearest names."""
-        if name not in self._registry.tasks and not self._lifecycle.forked():
-            self._registry.discover()  # it may have been defined since then
+        """The task or recurring entry called *name*. Raises `UnknownTaskError` with the nearest names."""
+        self._look_for(name)
         return self._registry.find(name)
+
+    def _look_for(self, name: str) -> None:
+        if not self._lifecycle.forked():
+            if name not in self._registry.tasks:
+                self._registry.discover()  # it may have been defined since then
+            self.recurring.look_for(name)
 
     def __contains__(self, name: object) -> bool:
         tasks = self.tasks
+        if isinstance(name, str):
+            self._look_for(name)
         return name in self._registry.tasks if isinstance(name, str) else any(task is name for task in tasks)
 
     def __len__(self) -> int:
@@ -267,28 +316,84 @@ class TaskManager:
         self._pipeline.services.provide(service, value_or_factory, scope)
         self._registry.plan_again()
 
-    def pause(self) -> None:
-        """Pause all tasks: slots, calls and triggers are skipped, and recorded so."""
+    def pause(self, by: str | None = None) -> None:
+        """Pause all tasks: slots, calls and triggers are skipped, and recorded so. *by* is who does it."""
+        who = name_of(by)
         self.store.pause(True)
+        self._pipeline.journal("paused", by=who)
 
-    def resume(self) -> None:
-        """End `pause`. Nothing is caught up."""
+    def resume(self, by: str | None = None) -> None:
+        """End `pause`. Nothing is caught up. *by* is who does it."""
+        who = name_of(by)
         self.store.pause(False)
+        self._pipeline.journal("resumed", by=who)
 
     # What is on record.
 
-    def runs(self, task: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
-        """Recorded runs, skips and misses, newest first; of one task, or in one state.
+    def runs(
+        self,
+        task: str | None = None,
+        state: str | Iterable[str] | None = None,
+        limit: int = 100,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        parent: str | None = None,
+        tag: str | None = None,
+        cursor: str | None = None,
+    ) -> RunPage:
+        """Recorded runs, skips and misses, newest first, at most *limit* (1 to 1000): a list with a ``cursor``.
 
+        Of one task, in one or several states, that came from the run of the id *parent*, of the tasks with a *tag*;
+        from *since* on and before *until*, by when they were queued, refused or found missed (`Run.queued_at`). The
+        next page is asked for in the same way and with ``cursor=page.cursor``, until that is None: no row comes twice,
+        whatever is recorded meanwhile.
+
+        Raises `UnknownTaskError` for a task that the ledger never knew, and `ParameterError`.
+        """
+        wanted = Wanted.of(task, state, since, until, parent, tag).from_cursor(cursor)
+        return self._records.page(wanted, limit)
+
+    def find_run(self, id: str) -> Run:
+        """The run of that id, wherever it runs or ran. Raises `UnknownRunError`.
+
+        >>> manager = TaskManager([])
+        >>> greet = manager.add(lambda name: f"Hello, {name}", name="greet")
+        >>> with manager:
+        ...     run = manager.trigger("greet", name="Ada")
+        ...     manager.find_run(run.id).result(timeout=5)
+        'Hello, Ada'
+        """
+        return self._records.find(id)
+
+    def statistics(self, task: str) -> Statistics:
+        """How many runs of a task came to which state, how long they take, and how late they start.
+
+        The counts are of all time, also of what is not in the history any more; the figures of its newest runs.
         Raises `UnknownTaskError` for a task that the ledger never knew.
         """
-        if task is not None and task not in self.store.names():
-            self[task]
-            return []
-        return self.store.runs(task, state, limit)
+        return self._records.statistics(task)
+
+    def journal(self, task: str | None = None, limit: int = 100) -> list[JournalEntry]:
+        """Who has steered what, newest first: of one task, or of all. An entry has `at`, `who`, `what`, `task`, `note`.
+
+        What somebody has done is ``enabled``, ``disabled``, ``triggered``, ``cancelled``, ``paused`` or ``resumed``.
+        Raises `UnknownTaskError` for a task that the ledger never knew.
+
+        >>> manager = TaskManager([])
+        >>> sample = manager.add(lambda: None, name="sample")
+        >>> sample.disable(note="the other side is down", by="ada")
+        >>> [(entry.who, entry.what, entry.note) for entry in manager.journal("sample")]
+        [('ada', 'disabled', 'the other side is down')]
+        """
+        return self._records.journal(task, limit)
 
     def audit(self, since: Moment | None = None, until: Moment | None = None) -> list[Finding]:
-        """Every slot in ``(since, until]`` that has not exactly one outcome: empty when all is well."""
+        """Every slot in ``(since, until]`` that has not exactly one outcome: empty when all is well.
+
+        On a store that processes share, the slots of tasks that this one does not know are held up to their newest
+        outcome: what came due since is for a process that knows them.
+        """
         pending = {}
         for task in list(self._registry.tasks.values()):
             entry = task.binding.entry
@@ -296,7 +401,8 @@ class TaskManager:
                 slot = entry.timetable.next_slot()  # of these the slots are taken later than they are due
                 if slot is not None:
                     pending[task.name] = slot
-        return self.store.audit(since, until or self._lifecycle.owed_until(), pending)
+        known = frozenset(self._registry.tasks) if self.store.shared else None
+        return self.store.audit(since, until or self._lifecycle.owed_until(), pending, claimed=known)
 
     @property
     def health(self) -> Health:
@@ -305,8 +411,7 @@ class TaskManager:
         if state.forked():
             cause = f"forked: the manager was started in process {state.pid}; call run() in this one"
             return Health(False, "forked", pid, (cause,))
-        ailment = self.scheduler.ailment()
-        causes = [] if ailment is None else [ailment]
+        causes = [ailment for ailment in (self.scheduler.ailment(), self.store.ailment) if ailment is not None]
         if self._pipeline.watch is not None and self._pipeline.watch.blocked is not None:
             causes.append(self._pipeline.watch.blocked)
         causes += congestion(list(self._registry.tasks.values()), self._pipeline)
@@ -325,6 +430,14 @@ def _check_places(
         raise ManagerStateError(f"executors names {sorted(taken)}, which are the manager's own. Use other names.")
 
 
+def _check_patience(catch_up_window: Any, on_store_failure: Any) -> None:
+    number = isinstance(catch_up_window, (int, float)) and not isinstance(catch_up_window, bool)
+    if not number or not 0 <= catch_up_window <= 1e9:
+        raise DeclarationError(f"catch_up_window is a number of seconds from 0, not {shorten(catch_up_window)}.")
+    if on_store_failure not in ("wait", "run"):
+        raise DeclarationError(f"on_store_failure is 'wait' or 'run', not {shorten(on_store_failure)}.")
+
+
 def _stop_all() -> None:
     """Stop what runs; all of them share one time, and one that fails does not keep the others from it."""
     deadline = time.monotonic() + EXIT_TIMEOUT
@@ -339,11 +452,55 @@ def _stop_at_exit() -> None:
     """Registered when the first manager starts: later than what it imports, and so run before that ends."""
     atexit.unregister(_stop_all)
     atexit.register(_stop_all)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize  # such a process ends without what `atexit` has
+
+        Finalize(None, _stop_all, exitpriority=100)
+
+
+def _check_restart(restarts: Any, store: Store) -> bool:
+    if not isinstance(restarts, bool):
+        raise DeclarationTypeError(f"restart_after_fork is True or False, not {shorten(restarts)}.")
+    if restarts and not store.shared:
+        raise DeclarationError(
+            "restart_after_fork=True needs a store that processes share, such as store='sqlite:///tasks.db': without, "
+            "each child would run every slot again."
+        )
+    if restarts:
+        _restart_in_children()
+    return restarts
 
 
 def _after_fork() -> None:
     for manager in list(_managers):
         manager._lifecycle.after_fork()
+
+
+@functools.cache
+def _restart_in_children() -> None:
+    """Registered with the first manager that wants it: later than all that is made anew in a child."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_begin_restarts)
+
+
+def _begin_restarts() -> None:
+    if any(manager._lifecycle.restarting for manager in list(_managers)):
+        threading.Thread(target=_restart, name="task-restart", daemon=True).start()
+
+
+def _restart() -> None:
+    time.sleep(RESTART_DELAY)
+    for manager in list(_managers):
+        if manager._lifecycle.restarting:
+            _running.add(manager)  # before it runs: the process may end at once
+            _stop_at_exit()
+            try:
+                manager._lifecycle.restart()
+            except Exception:
+                logger.exception("A manager could not be started again in a forked process")
+                manager.stop()
+                _running.discard(manager)
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,7 +14,7 @@ from task.log import logger
 from task.models.function import TaskFunction
 from task.pipeline import Binding
 from task.runs import Redactor
-from task.scheduler import Entry
+from task.scheduler import LONGEST_LEAD, Entry
 from task.schedules import (
     Line,
     LiveJob,
@@ -22,9 +22,9 @@ from task.schedules import (
     OnceJob,
     Timetable,
     follows_elapsed_time,
+    identity,
     live_copy,
     next_slot,
-    same_schedule,
     shorten,
 )
 from task.stores import Declaration
@@ -42,8 +42,10 @@ def plan_entry(task: TaskFunction[..., Any], binding: Binding) -> Entry | None:
     Raises `ScheduleError` when none of a schedule's slots is left, or ever was to come, and
     `DeclarationError` when its slots lie closer together than the jitter.
     """
-    spec = binding.spec
-    if not spec.schedules:
+    spec, store = binding.spec, binding.pipeline.store
+    jobs = [_live_copy(task, binding, declared) for declared in spec.schedules]
+    store.enlist(binding.name, jobs, binding.pipeline.clock.now())
+    if not jobs:
         return None
     timetable = Timetable(
         spec.name,
@@ -52,10 +54,42 @@ def plan_entry(task: TaskFunction[..., Any], binding: Binding) -> Entry | None:
         jitter=spec.jitter,
     )
     entry = Entry(binding, timetable, hold=spec.fixed_delay)
-    planned = [_add(entry, binding, _live_copy(task, binding, declared)) for declared in spec.schedules]
+    retired = store.retired(binding.name)
+    planned = [_add(entry, binding, job) for job in jobs if not retired or identity(job) not in retired]
     for line, since in filter(None, planned if entry.reason is None else ()):
         binding.declare(line, since)
+    if store.shared:
+        _resume(entry, binding)
     return entry
+
+
+def _resume(entry: Entry, binding: Binding) -> None:
+    """Go on where the last process ended: from its mark, within the window in which what came due is caught up."""
+    store, now = binding.pipeline.store, binding.pipeline.clock.now()
+    mark = entry.mark = store.mark(binding.name)
+    if binding.spec.fixed_delay:
+        moment = store.resume_from(binding.name)
+        entry.held = moment is None  # a run of it is under way elsewhere
+        if moment is not None:
+            for line in entry.timetable.lines:
+                line.anchor = moment
+            entry.timetable.restart(moment)
+        return
+    if mark is not None and mark - now > LONGEST_LEAD:  # the clock of a process before had been wrong
+        logger.warning("The mark of task %r, %s, is more than a day ahead: set back to now", binding.name, mark)
+        store.set_back(binding.name, now)
+        entry.mark = now
+        entry.timetable.restart(now)
+        for line in entry.timetable.lines:
+            binding.declare(line, now)
+        return
+    oldest, start = entry.timetable.next_slot(), now - datetime.timedelta(seconds=binding.pipeline.catch_up_window)
+    if oldest is not None and oldest < start:
+        lines = [line for line in entry.timetable.lines if line.next is not None and line.next < start]
+        missed = Missed(oldest, start, lines)
+        for line in lines:
+            line.next = line.after(start - _TICK)
+        store.miss(binding.name, missed, "older than the catch-up window when a process came back", now)
 
 
 class _Call:
@@ -91,16 +125,19 @@ def _live_copy(task: TaskFunction[..., Any], binding: Binding, declared: schedul
 def _add(entry: Entry, binding: Binding, job: LiveJob) -> tuple[Line, Moment] | None:
     """Plan one schedule; what is to be declared of it, if anything."""
     spec, now = binding.spec, _now(binding, job)
-    anchor = after = now
-    known = _declared_already(binding, job)
+    anchor = after = binding.wanted_at or now
+    store = binding.pipeline.store
+    known = store.declared(binding.name, job)
     if known is not None:
-        anchor = known.line.anchor
+        anchor = known[0]
+        if store.shared and not spec.fixed_delay:  # what came due while no process lived
+            after = max(known[1], store.mark(binding.name) or known[1])
     elif spec.start is not None:
         anchor = _first_from(job, spec.start.astimezone(datetime.UTC))
         after = max(now, anchor - _TICK)
-    if isinstance(job, OnceJob) and job.moment <= now:
+    if isinstance(job, OnceJob) and job.moment <= now and (known is None or not store.shared):
         after = job.moment.astimezone(datetime.UTC) - _TICK
-        if now - job.moment > entry.timetable.grace:
+        if known is None and now - job.moment > entry.timetable.grace:
             _miss_past_moment(binding, job, after, now)
             return None
     try:
@@ -109,13 +146,18 @@ def _add(entry: Entry, binding: Binding, job: LiveJob) -> tuple[Line, Moment] | 
     except BrokenScheduleError as error:
         _mark_broken(entry, binding, error)
         return None
+    if line.next is None and known is not None:
+        entry.timetable.remove(job)  # its last slot has its outcome
+        return None
     if line.next is None:
         raise ScheduleError(
             f"Task {binding.name!r}: {shorten(job, 120)} is never due after {after.isoformat(timespec='seconds')}. "
             "Give a later end, or leave it out."
         )
     job.line = line
-    return None if known is not None else (line, after)
+    if known is None:
+        return line, after
+    return (line, known[1]) if store.shared else None
 
 
 def _now(binding: Binding, job: schedule.Job) -> Moment:
@@ -138,14 +180,6 @@ def _check_jitter(binding: Binding, line: Line) -> None:
                 f"{shorten(line.job, 120)}."
             )
         slot = following
-
-
-def _declared_already(binding: Binding, job: LiveJob) -> Declaration | None:
-    """The same schedule, as another manager on the store has declared it: its anchor is everybody's."""
-    for one in binding.pipeline.store.declarations(binding.name):
-        if one.until is None and same_schedule(one.line.job, job):
-            return one
-    return None
 
 
 def _first_from(job: LiveJob, start: Moment) -> Moment:

@@ -1,8 +1,10 @@
 """The story of one run, and what ties a declaration to the manager that runs it."""
 
 from task.pipeline.binding import Binding
+from task.pipeline.journal import name_of
 from task.pipeline.outcome import describe
 from task.pipeline.pipeline import Pipeline
 from task.pipeline.placing import Placing
+from task.pipeline.steering import Elsewhere
 
-__all__ = ["Binding", "Pipeline", "Placing", "describe"]
+__all__ = ["Binding", "Elsewhere", "Pipeline", "Placing", "describe", "name_of"]

@@ -13,10 +13,11 @@ from task.errors import ParameterError
 from task.events import run_progress
 from task.executors import Executor
 from task.injection import InjectionPlan, Parameters
+from task.pipeline.journal import name_of
 from task.runs import Redactor, Run, Trigger, peek_current_run
 from task.schedules import Due, Line
 from task.spec import TaskSpec, is_async
-from task.stores import Declaration, Follower, Limits
+from task.stores import Declaration, Follower, Limits, Terms
 
 if TYPE_CHECKING:
     import schedule
@@ -49,9 +50,11 @@ class Binding:
         "own_parameters",
         "pipeline",
         "plan",
+        "recurring",
         "redaction",
         "released",
         "spec",
+        "wanted_at",
     )
 
     def __init__(self, spec: TaskSpec, body: Callable[..., Any], pipeline: Pipeline) -> None:
@@ -74,15 +77,20 @@ class Binding:
         self.followers: tuple[Follower, ...] = ()
         self.pipeline = pipeline
         self.entry: Entry | None = None
+        #: Whether it is a recurring entry.
+        self.recurring = False
         #: How many slots were handed over, for ``max_runs``.
         self.claimed = 0
         #: True once it was removed: nothing starts any more.
         self.released = False
         self.executor: Executor | None = None
-        policy = spec.policy
-        self.limits = _LIMITS
-        if (policy.max_concurrent, policy.overlap, policy.mutex) != (1, "skip", None):
-            self.limits = Limits(policy.max_concurrent, policy.overlap, policy.mutex)
+        #: Since when it was to be scheduled, where the store could not be asked about it then.
+        self.wanted_at: Moment | None = None
+        self.limits = _limits_of(spec)
+
+    def amend(self, spec: TaskSpec) -> None:
+        """Declare the task anew, its name and its body left as they are; runs under way keep what they have."""
+        self.spec, self.limits = spec, _limits_of(spec)
 
     def new_run(
         self,
@@ -97,11 +105,26 @@ class Binding:
     ) -> Run:
         """A run of this task, not admitted yet. *args* are what a direct call passes by position."""
         run = Run(self.name, trigger, now, slot=slot, parameters=parameters, jobs=jobs, parent_id=parent_id)
-        run.holder = self
-        if self.spec.policy.redact:
-            declared = self.redaction if parameters is self.spec.parameters and not args else None
+        run.holder, spec = self, self.spec
+        run.declared = parameters is spec.parameters
+        if spec.policy.redact:
+            declared = self.redaction if run.declared and not args else None
             run.redactor, run.masked = declared or self._redaction(parameters or {}, args)
         return run
+
+    @property
+    def terms(self) -> Terms:
+        """What the ledger has to know of its declaration."""
+        spec, policy = self.spec, self.spec.policy
+        return Terms(
+            spec.disabled,
+            spec.tags,
+            policy.everywhere,
+            spec.fixed_delay,
+            spec.max_runs,
+            spec.misfire == "all",
+            self.recurring,
+        )
 
     def plan_redaction(self) -> None:
         """Read the declared parameters now: neither the loop nor the ledger's lock is the place for their code."""
@@ -122,13 +145,15 @@ class Binding:
             self.own_parameters = Parameters(self.name, self.body)
         return self.own_parameters
 
-    def accept(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What a run by hand is passed: the declared parameters and *values* over them, converted.
+    def accept(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a run by hand is passed: the declared parameters and *values* over them, converted; without, those.
 
         Raises `ParameterError` for a value that does not fit, and for a parameter that is missing.
         """
         secret = bool(self.spec.policy.redact)
-        given = {**self.spec.parameters, **(self.parameters.check(values, secret=secret) if values else {})}
+        given = self.spec.parameters
+        if values:
+            given = {**given, **self.parameters.check(values, secret=secret)}
         missing = self.parameters.missing(given)
         if missing:
             raise ParameterError(f"Task {self.name!r} cannot run without its parameter {missing[0]!r}: pass it.")
@@ -151,9 +176,25 @@ class Binding:
 
     # What a run asks of it.
 
-    def cancel(self, run: Run, reason: str) -> bool:
+    @property
+    def artifact_folder(self) -> str | None:
+        """Where its runs keep their artifacts."""
+        return self.pipeline.artifacts
+
+    def cancel(self, run: Run, reason: str, by: str | None) -> bool:
+        """Somebody wants it to end: `withdraw`, and keep that in the journal."""
+        who = name_of(by)
+        done = self.withdraw(run, reason)
+        if done:
+            self.pipeline.journal("cancelled", run.task, f"run {run.id}: {reason}", who)
+        return done
+
+    def withdraw(self, run: Run, reason: str) -> bool:
         """End a run that has not started; ask one that has."""
         return self.pipeline.withdrawal.cancel(self, run, reason)
+
+    def awaited(self, run: Run) -> None:
+        """Its end is told here anyhow."""
 
     def progressed(self, run: Run) -> None:
         """The body has told how far it is."""
@@ -178,14 +219,18 @@ class Binding:
 
     def set_back(self, now: Moment) -> None:
         """The clock had been wrong: begin a new epoch of the ledger from now."""
+        self.pipeline.store.post(lambda: self._set_back(now))
+
+    def _set_back(self, now: Moment) -> None:
         self.pipeline.store.set_back(self.name, now)
         if self.entry is not None:
             for line in self.entry.timetable.lines:
                 self.declare(line, now)
 
     def broke(self) -> None:
-        """A schedule of it is broken: it owes nothing any more."""
-        self.retire()
+        """A schedule of it is broken: it owes nothing any more, unless other processes may go on with it."""
+        if not self.pipeline.store.shared:
+            self.pipeline.store.post(self.retire)
 
     def retire(self) -> None:
         """Record that its schedules owe nothing later than its mark: what was due and not taken goes with it."""
@@ -199,6 +244,13 @@ class Binding:
         owed = line.job.latest is None and not self.spec.fixed_delay
         # A copy: the live line moves on.
         self.pipeline.store.declare(self.name, Declaration(copy.copy(line), since, owed=owed))
+
+
+def _limits_of(spec: TaskSpec) -> Limits:
+    """What its guards allow; most tasks share one."""
+    policy = spec.policy
+    limits = Limits(policy.max_concurrent, policy.overlap, policy.mutex, policy.on_lost)
+    return _LIMITS if limits == _LIMITS else limits
 
 
 def _same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:

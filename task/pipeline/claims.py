@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import TYPE_CHECKING
 
 from task.calendars import refusal
-from task.errors import BrokenScheduleError
+from task.errors import BrokenScheduleError, StoreError
 from task.events import run_missed
+from task.log import logger
 from task.pipeline.binding import Binding
 from task.runs import Run, Trigger
 from task.schedules import Due, Missed
@@ -19,12 +21,17 @@ __all__ = ["Claims"]
 
 Moment = datetime.datetime
 
+#: A claim that the store could not answer, or that found no room for now, is made again after so long. Seconds.
+AGAIN = 1.0
+
 
 class Claims:
     """Claims the slots of one pipeline's tasks."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        #: Of the tasks whose claims the store could not answer: the newest slot that is to be claimed again.
+        self._unanswered_slots: dict[Binding, Moment] = {}
 
     def fire(self, binding: Binding, due: Due) -> None:
         """A slot is due. On the loop: claim it and hand it over.
@@ -64,26 +71,106 @@ class Claims:
 
     def _claim(self, binding: Binding, due: Due, unwanted: str | None = None, hold: bool = True) -> None:
         """Claim a slot. A held entry waits, with *hold*, for the end of its run."""
-        now = self._pipeline.clock.now()
-        spec = binding.spec
-        entry = binding.entry
+        pipeline, entry = self._pipeline, binding.entry
+        store, now = pipeline.store, pipeline.clock.now()
         if due.missed is not None:
             self._tell_missed(binding, due.missed, now)
         if due.slot is None:
             assert due.missed is not None
-            self._pipeline.store.miss(spec.name, due.missed, "late: misfire='skip'", now)
-            self._pipeline.release(binding, None, now)
+            store.post(functools.partial(store.miss, binding.name, due.missed, "late: misfire='skip'", now))
+            pipeline.release(binding, None, now)
             return
         trigger: Trigger = "catch-up" if due.late else "schedule"
-        run = binding.new_run(trigger, now, slot=due.slot, parameters=spec.parameters, jobs=due.jobs)
+        run = binding.new_run(trigger, now, slot=due.slot, parameters=binding.spec.parameters, jobs=due.jobs)
         if entry is not None and entry.held and hold:
             entry.holder = run
         binding.claimed += 1  # before it is handed over: its body may be what makes the next slot due
-        if not self._pipeline.admit(binding, run, due.missed, unwanted):
+        if not store.shared:  # it answers at once
+            self._claimed(binding, due, run, unwanted, store.claim(run, binding.limits, due.missed, unwanted))
+            return
+        answered = functools.partial(self._claimed, binding, due, run, unwanted)
+        store.claim_soon(run, binding.limits, due.missed, unwanted, answered)
+
+    def _claimed(
+        self, binding: Binding, due: Due, run: Run, unwanted: str | None, answer: bool | StoreError | None
+    ) -> None:
+        """The store has answered: hand the run over, or let the slot be."""
+        if answer is not True and (answer is None or isinstance(answer, StoreError)):
             binding.claimed -= 1
-            self._pipeline.release(binding, run, now)
-        elif spec.max_runs is not None and binding.claimed >= spec.max_runs and entry is not None:
-            self._pipeline.settlement.end_schedules(binding, run, [line.job for line in entry.timetable.lines])
+            if answer is None:
+                self._ask_again(binding, due, run, unwanted)
+            else:
+                self._unanswered(binding, due, run, unwanted, answer)
+            return
+        if self._unanswered_slots:
+            self._unanswered_slots.pop(binding, None)
+        if not answer or not self._pipeline.admitted(binding, run):
+            binding.claimed -= 1
+            if answer or not self._pipeline.steering.follow(binding):
+                self._pipeline.release(binding, run, run.queued_at)
+        elif (most := binding.spec.max_runs) is not None and binding.claimed >= most and binding.entry is not None:
+            jobs = [line.job for line in binding.entry.timetable.lines]
+            self._pipeline.settlement.end_schedules(binding, run, jobs)
+
+    def _unanswered(self, binding: Binding, due: Due, run: Run, unwanted: str | None, error: StoreError) -> None:
+        """Nobody knows whether the slot is taken: it does not run, and is claimed again until its grace ends."""
+        pipeline, slot = self._pipeline, due.slot
+        assert slot is not None
+        assert pipeline.scheduler is not None
+        if self._forgone(binding, run):
+            return
+        if pipeline.on_store_failure == "run":
+            self._run_unrecorded(binding, run, error)
+            return
+        now = pipeline.clock.now()
+        waited = (now - slot).total_seconds() if not due.late else (now - run.queued_at).total_seconds()
+        if waited <= binding.spec.misfire_grace:
+            self._ask_again(binding, due, run, unwanted)
+        else:
+            logger.info("The slot %s of task %r was not run: %s", slot.isoformat(), binding.name, error)
+            self._unanswered_slots.pop(binding, None)
+            reason = "the store could not be reached until its grace had ended"
+            pipeline.store.forgo(run, reason, now)
+            pipeline.store.post(lambda: pipeline.store.miss(binding.name, Missed.one(slot), reason, now))
+            pipeline.release(binding, run, now)
+
+    def _ask_again(self, binding: Binding, due: Due, run: Run, unwanted: str | None) -> None:
+        pipeline, slot = self._pipeline, due.slot
+        assert slot is not None
+        assert pipeline.scheduler is not None
+        if slot >= self._unanswered_slots.get(binding, slot):  # an older one is found missed with the claim of this
+            self._unanswered_slots[binding] = slot
+        moment = pipeline.clock.now() + datetime.timedelta(seconds=AGAIN)
+        pipeline.scheduler.call_at(moment, functools.partial(self._claim_again, binding, due, run, unwanted))
+
+    def _run_unrecorded(self, binding: Binding, run: Run, error: StoreError) -> None:
+        """``on_store_failure="run"``: it runs all the same, and other processes may run it too."""
+        pipeline = self._pipeline
+        if pipeline.store.admit_unrecorded(run, binding.limits):
+            logger.error("A slot of task %r runs without the store, maybe in other processes too: %s", run.task, error)
+            binding.claimed += 1
+            pipeline.admitted(binding, run)
+        else:
+            logger.error("A slot of task %r is skipped without the store, as it runs already: %s", run.task, error)
+            pipeline.release(binding, run, pipeline.clock.now())
+
+    def _forgone(self, binding: Binding, run: Run) -> bool:
+        """Whether a slot is not claimed again: the manager stops, say, or a newer slot of the task is due."""
+        pipeline, slot = self._pipeline, run.slot
+        superseded = slot is not None and slot < self._unanswered_slots.get(binding, slot)
+        if pipeline.closed is None and not binding.released and not superseded:
+            return False
+        reason = "the store could not be reached until a newer slot was due" if superseded else "the task was removed"
+        pipeline.store.forgo(run, reason, pipeline.clock.now(), leave=pipeline.closed is not None)
+        pipeline.release(binding, run, run.queued_at)
+        return True
+
+    def _claim_again(self, binding: Binding, due: Due, run: Run, unwanted: str | None) -> None:
+        if self._forgone(binding, run):
+            return
+        binding.claimed += 1
+        answered = functools.partial(self._claimed, binding, due, run, unwanted)
+        self._pipeline.store.claim_soon(run, binding.limits, due.missed, unwanted, answered)
 
     def _tell_missed(self, binding: Binding, missed: Missed, now: Moment) -> None:
         if run_missed.receivers:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from task.errors import StoreError
 from task.events import run_overrunning, run_started
 from task.log import logger
 from task.pipeline.binding import Binding
@@ -28,6 +29,9 @@ STOP_GRACE = 10.0
 
 #: An overrunning body is reported so often. Seconds.
 REPORT_INTERVAL = 60.0
+
+#: A start that the store could not record is tried again after so long. Seconds.
+AGAIN = 1.0
 
 RUNNING = RunState.RUNNING
 
@@ -130,15 +134,23 @@ class Execution:
         now = pipeline.clock.now()
         if run.trigger != "call":
             if binding.released or pipeline.closed is not None:
-                pipeline.withdrawal.withdraw(binding, run, "the task was removed" if binding.released else "stopped")
+                if binding.released:
+                    pipeline.withdrawal.withdraw(binding, run, "the task was removed")
+                else:
+                    pipeline.withdrawal.leave(binding, run)
                 return False
-            if not pipeline.store.start(run, now):
+            try:
+                begun = pipeline.store.start(run, now)
+            except StoreError as error:
+                self._not_started(binding, run, now, error)
+                return False
+            if not begun:
                 pipeline.release(binding, run, now)
                 return False
             started(run.jobs, now)
             if binding.spec.policy.timeout is not None and pipeline.scheduler is not None:
                 self._limit(binding, run, binding.spec.policy.timeout)
-        elif not pipeline.store.start(run, now):  # a newer run has taken its place already
+        elif not self._started_call(binding, run, now):  # a newer run has taken its place already
             return False
         run.process, run.thread = _process, threading.current_thread().name
         if pipeline.tracing is not None:
@@ -146,6 +158,22 @@ class Execution:
         if run_started.receivers:
             pipeline.tell(run_started, run=run)
         return True
+
+    def _not_started(self, binding: Binding, run: Run, now: datetime.datetime, error: StoreError) -> None:
+        """The store could not record it: try again, or give up when its grace has ended."""
+        pipeline = self._pipeline
+        if (now - (run.next_at or run.queued_at)).total_seconds() > binding.spec.misfire_grace:
+            pipeline.withdrawal.withdraw(binding, run, f"it could not be started: {error}")
+        elif pipeline.scheduler is not None:
+            later = functools.partial(pipeline.hand_over, binding, run)
+            pipeline.scheduler.call_at(now + datetime.timedelta(seconds=AGAIN), later)
+
+    def _started_call(self, binding: Binding, run: Run, now: datetime.datetime) -> bool:
+        try:
+            return self._pipeline.store.start(run, now)
+        except StoreError as error:
+            self._pipeline.withdrawal.withdraw(binding, run, f"it could not be started: {error}")
+            raise
 
     # The time limit of an attempt. What is on the heap is called on the loop: it only asks, and hands over.
 

@@ -101,8 +101,11 @@ def _notes_of(error: BaseException) -> str:
     return "".join(f"\n{note}"[:TRACEBACK_LIMIT] for note in notes[:10]) if isinstance(notes, list) else ""
 
 
-def text_of(result: object, mask: Callable[[str], str] = str) -> str:
-    """A result as bounded text, through *mask*: JSON where it is that and short enough, else a bounded ``repr``."""
+def text_of(result: object, mask: Callable[[str], str] = str) -> tuple[str, bool]:
+    """A result as bounded text, through *mask*: JSON where it is that and short enough, else a bounded ``repr``.
+
+    And whether it is the whole of it, as JSON.
+    """
     import json  # loaded for the first result that is not None
 
     try:
@@ -113,13 +116,17 @@ def text_of(result: object, mask: Callable[[str], str] = str) -> str:
             if length > RESULT_LIMIT:
                 break
         else:
-            return mask("".join(pieces))
+            text = "".join(pieces)
+            shown = mask(text)
+            if shown != text:
+                json.loads(shown)  # a number that is a secret leaves no JSON
+            return shown, True
     except BaseException:  # it is not JSON, or a container of the user's own that raises whatever it likes
         pass
     try:
-        return mask(_Brief(mask).repr(result))[:RESULT_LIMIT]
+        return mask(_Brief(mask).repr(result))[:RESULT_LIMIT], False
     except BaseException:
-        return f"({type(result).__name__}, whose repr raises)"
+        return f"({type(result).__name__}, whose repr raises)", False
 
 
 def forget_frames(error: BaseException) -> None:

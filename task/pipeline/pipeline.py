@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from task.clock import Clock
-from task.errors import ManagerStateError
+from task.errors import ManagerStateError, StoreError
 from task.events import run_queued, run_skipped
 from task.executors import Executor, Executors, Work
 from task.injection import Services
@@ -20,13 +20,14 @@ from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.claims import Claims
 from task.pipeline.execution import Execution
+from task.pipeline.journal import trigger_note, write
 from task.pipeline.patience import SerialPatience
 from task.pipeline.placing import Placing
 from task.pipeline.settlement import Settlement
+from task.pipeline.steering import Elsewhere, Steering
 from task.pipeline.watch import Watch
 from task.pipeline.withdrawal import Withdrawal
 from task.runs import ParentResults, Run, RunState, Trigger, peek_current_run, set_current_run
-from task.schedules import Missed
 from task.stores import Store
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Pipeline:
     ) -> None:
         self.store = store
         self.clock = clock
+        store.go_by(clock)
         self.executors = executors
         self.scheduler = scheduler
         #: Who sends the signals.
@@ -66,8 +68,15 @@ class Pipeline:
         #: Draws runs as spans, where somebody wants that.
         self.tracing: Tracing | None = None
         self.placing = Placing()
+        #: The folder in which runs keep their artifacts (an absolute path).
+        self.artifacts: str | None = None
         self.services = Services()
         self.services.of_run(ParentResults, lambda run: run.inputs or ParentResults())
+        #: What becomes of a slot that the store cannot be asked about: it waits, or runs all the same.
+        self.on_store_failure: Literal["wait", "run"] = "wait"
+        #: Slots that came due while no process lived are run only if they are no older. Seconds.
+        self.catch_up_window = 86_400.0
+        self.steering = Steering(self)
         self.claims = Claims(self)
         self.execution = Execution(self)
         self.settlement = Settlement(self)
@@ -91,10 +100,8 @@ class Pipeline:
 
     # Ways in.
 
-    def admit(self, binding: Binding, run: Run, missed: Missed | None = None, unwanted: str | None = None) -> bool:
-        """Claim a run and hand it over, or let it wait. False when it is not to run."""
-        if not self.store.claim(run, binding.limits, missed, unwanted):
-            return False
+    def admitted(self, binding: Binding, run: Run) -> bool:
+        """A run was claimed: hand it over, or let it wait. False when it was skipped."""
         if run.state is SKIPPED:
             self.skipped(run)
             return False
@@ -108,10 +115,20 @@ class Pipeline:
 
     def _cancel_before(self, run: Run) -> None:
         """End the older runs of the task; one that came after *run* ends that."""
-        active = self.store.active(run.task)
-        for other in active[: active.index(run)] if run in active else ():
+        active = self.store.mine(run.task)
+        for other in active[: active.index(run)] if run in active else active:
             if not other.state.final:
-                other.cancel("a newer run takes its place")
+                other.withdraw("a newer run takes its place")
+        if self.store.shared:
+            self.store.post(lambda: self._cancel_elsewhere(run, {run.id, *(other.id for other in active)}))
+
+    def _cancel_elsewhere(self, run: Run, mine: set[str]) -> None:
+        try:
+            for other in self.store.active(run.task):
+                if other.id not in mine and other.token < run.token and not other.state.final:
+                    self.store.cancel_elsewhere(other, "a newer run takes its place", self.clock.now())
+        except StoreError as error:  # it waits until they have ended by themselves
+            logger.warning("The older runs of task %r go on: %s", run.task, error)
 
     def skipped(self, run: Run) -> None:
         """A guard has refused a run: say so."""
@@ -122,9 +139,10 @@ class Pipeline:
     def trigger(self, binding: Binding, parameters: Mapping[str, Any], trigger: Trigger = "manual") -> Run:
         """A run by hand: check its parameters, claim it and hand it over."""
         accepted = binding.accept(parameters)
-        if self.closed is not None:
+        elsewhere = self.closed is not None and self.store.shared and self.refusal is ManagerStateError
+        if self.closed is not None and not elsewhere:
             raise self.refusal(f"Task {binding.name!r} cannot be triggered: {self.closed}.")
-        if binding.executor is None:
+        if binding.executor is None and not elsewhere:
             raise ManagerStateError(f"Task {binding.name!r} has no manager: add it to a TaskManager and call run().")
         parent = peek_current_run()
         run = binding.new_run(
@@ -135,8 +153,23 @@ class Pipeline:
         )
         if self.tracing is not None:
             self.tracing.expect(run)
-        self.admit(binding, run)
+        if elsewhere:
+            run.holder = Elsewhere(self)  # before it is claimed: nobody executes it here
+        self.store.claim(run, binding.limits)
+        if trigger == "manual" and run.state is not SKIPPED:
+            self.journal("triggered", run.task, trigger_note(run, parameters))
+        if elsewhere:
+            self._left_to_others(binding, run)
+        else:
+            self.admitted(binding, run)
         return run
+
+    def _left_to_others(self, binding: Binding, run: Run) -> None:
+        """A run was claimed for whichever process takes it."""
+        if run.state is SKIPPED:
+            self.skipped(run)
+        elif run.waited and binding.limits.overlap == "cancel_previous":
+            self._cancel_before(run)
 
     def call(self, binding: Binding, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """A direct call: the same story in the caller's thread. A coroutine function returns an awaitable."""
@@ -200,19 +233,19 @@ class Pipeline:
         """The runs (of one task) that were handed to this manager's executors and have not ended."""
         return [
             run
-            for run in self.store.active(name)
+            for run in self.store.mine(name)
             if run.trigger != "call" and isinstance(run.holder, Binding) and run.holder.pipeline is self
         ]
 
     def withdraw(self, run: Run, reason: str) -> bool:
-        """Cancel a run of `active` of which no body is under way."""
-        assert isinstance(run.holder, Binding)
-        return self.withdrawal.withdraw(run.holder, run, reason)
+        """Cancel a run of `active` of which no body is under way; False also when it was left to others meanwhile."""
+        holder = run.holder
+        return isinstance(holder, Binding) and self.withdrawal.withdraw(holder, run, reason)
 
     def lose(self, run: Run, reason: str) -> bool:
-        """Record that nobody will see the end of a run of `active`."""
-        assert isinstance(run.holder, Binding)
-        return self.withdrawal.lose(run.holder, run, reason)
+        """Record that nobody will see the end of a run of `active`; False also when it was left to others meanwhile."""
+        holder = run.holder
+        return isinstance(holder, Binding) and self.withdrawal.lose(holder, run, reason)
 
     # Handing over.
 
@@ -225,7 +258,7 @@ class Pipeline:
             logger.error("Task %r could not be handed over: %s", binding.name, error)
             self.withdrawal.withdraw(binding, run, f"no thread could be started: {error}")
         if self.closed is not None or binding.executor is not executor:  # stopped meanwhile: nobody may look there
-            self.withdrawal.withdraw(binding, run, "stopped")
+            self.withdrawal.leave(binding, run)
 
     def hand_over_all(self, runs: Iterable[Run]) -> None:
         """The same for runs that have waited, of whichever manager they are."""
@@ -265,6 +298,13 @@ class Pipeline:
                 self.scheduler.call_at(moment, lambda: self.claims.catch_up(binding))
         else:
             self.scheduler.release(entry, moment if entry.hold else None)
+
+    def journal(self, what: str, task: str | None = None, note: str | None = None, by: str | None = None) -> None:
+        """Keep that somebody has steered something: who, what, which task (None for all), and why or with what.
+
+        *by* is who did it, checked with `name_of` before it was done. Never raises for the store's sake.
+        """
+        write(self, what, task, note, by)
 
     def tell(self, signal: blinker.Signal, **payload: Any) -> None:
         """Send a signal soon, from its own thread."""

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from task.errors import RunLost, RunTimedOut
+from task.errors import RunLost, RunTimedOut, StoreError
 from task.events import (
     run_cancelled,
     run_failed,
@@ -45,6 +45,9 @@ SIGNALS = {
     TIMED_OUT: run_timed_out,
     LOST: run_lost,
 }
+
+#: What the store could not be asked is asked again after so long.
+AGAIN = datetime.timedelta(seconds=1)
 
 _STANDS = Verdict(None, accepted=True)
 
@@ -152,7 +155,8 @@ class Settlement:
         pipeline = self._pipeline
         now = pipeline.clock.now()
         assert pipeline.scheduler is not None
-        if not pipeline.store.retry(run, attempt, now):
+        next_at = now + datetime.timedelta(seconds=seconds)
+        if not pipeline.store.retry(run, attempt, now, next_at):
             return False
         self._body_ended(binding, run, over)
         logger.warning(
@@ -167,7 +171,7 @@ class Settlement:
             trace.retrying(run, seconds, now)
         pipeline.tell(run_retrying, run=run, seconds=seconds)
         call = functools.partial(pipeline.execution.again, binding, run)
-        timer = pipeline.scheduler.call_at(now + datetime.timedelta(seconds=seconds), call)
+        timer = pipeline.scheduler.call_at(next_at, call)
         if not run.overrunning and run.attempt == attempt:  # else the reports of that are what can be taken back
             run.timer = timer
         unwanted = self._unwanted(binding, run)
@@ -203,7 +207,8 @@ class Settlement:
         pipeline = self._pipeline
         if failure is None:
             run.keep_value(result)
-            run.result_text = None if result is None else text_of(result, run.mask)
+            if result is not None:
+                run.result_text, run.result_is_json = text_of(result, run.mask)
         elif run.trigger != "call":  # the caller of a direct call has the exception itself
             forget_frames(failure)
             run.keep_value(failure)
@@ -259,11 +264,21 @@ class Settlement:
         self._pipeline.execution.body_ended(binding, run)
 
     def _disable_after(self, binding: Binding, count: int) -> None:
+        try:
+            self._disable_if(binding, count)
+        except StoreError:  # it is looked at again when the store can be reached, or after the next failure
+            scheduler, pipeline = self._pipeline.scheduler, self._pipeline
+            if scheduler is not None and pipeline.closed is None and not binding.released:
+                later = functools.partial(self._disable_after, binding, count)
+                scheduler.call_at(pipeline.clock.now() + AGAIN, lambda: pipeline.store.post(later))
+
+    def _disable_if(self, binding: Binding, count: int) -> None:
         store, now = self._pipeline.store, self._pipeline.clock.now()
         if store.summary(binding.name).consecutive_failures < count or not store.switch(binding.name, now).enabled:
             return
         note = f"{count} failures in a row" if count > 1 else "it failed"
-        store.turn(binding.name, Switch(False, note, None, now))
+        store.turn(binding.name, Switch(False, note, None, now, "disable_after"))
+        self._pipeline.journal("disabled", binding.name, note, "disable_after")
         logger.error("Task %r is switched off: %s. enable() switches it on again.", binding.name, note)
         self._pipeline.tell(task_disabled, name=binding.name, note=note)
 
@@ -281,9 +296,10 @@ class Settlement:
         """Remove schedules: the body returned `CancelJob`, or ``max_runs`` is reached."""
         scheduler = self._pipeline.scheduler
         assert scheduler is not None
+        store, until = self._pipeline.store, run.slot or self._pipeline.clock.now()
         for job in jobs:
             scheduler.drop(job)
-            self._pipeline.store.retire(binding.name, job, run.slot or self._pipeline.clock.now())
+            store.post(functools.partial(store.retire, binding.name, job, until))
 
 
 def _told(run: Run) -> str:

@@ -11,6 +11,7 @@ from task.events import run_cancelled, run_lost
 from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.callbacks import call_back_elsewhere
+from task.pipeline.steering import Elsewhere
 from task.runs import Run, RunState
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ class Withdrawal:
             call_back_elsewhere(binding, run, callbacks)
         pipeline.release(binding, run, now)
         return True
+
+    def leave(self, binding: Binding, run: Run) -> None:
+        """The manager stops: what is not under way is for the other processes, or cancelled where there are none."""
+        pipeline = self._pipeline
+        if pipeline.store.put_back(run):
+            run.holder = Elsewhere(pipeline)
+            pipeline.settlement.take_back(run)
+            logger.info("A run of task %r that was not under way was left to the other processes", run.task)
+        elif self.withdraw(binding, run, "stopped"):
+            logger.info("A run of task %r that was not under way was cancelled: the manager stops", run.task)
 
     def lose(self, binding: Binding, run: Run, reason: str) -> bool:
         """Record that nobody will see the end of a run; False when it had one."""

@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import pickle
+import platform
 import sys
 import traceback
 import types
@@ -112,6 +113,8 @@ def _facts(name: str, run: Run | None) -> dict[str, Any]:
     facts = {fact: getattr(run, fact) for fact in wanted}
     if (trace := run.trace) is not None:
         facts["trace"] = trace.carrier()
+    if run.holder is not None and (folder := run.holder.artifact_folder) is not None:
+        facts["artifacts"] = (platform.node(), folder)
     return facts
 
 

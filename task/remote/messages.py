@@ -30,14 +30,28 @@ Send = Callable[[Message], None]
 class _Ties:
     """The holder of a stand-in: what happens to it happens to the run itself."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, artifacts: tuple[str, str] | None = None) -> None:
         self.send = send
+        self.artifacts = artifacts
 
-    def cancel(self, run: Run, reason: str) -> bool:
+    @property
+    def artifact_folder(self) -> str | None:
+        """That of the run; None on another machine, where the path would mean another folder."""
+        host, folder = self.artifacts or (None, None)
+        return folder if host == platform.node() else None
+
+    def cancel(self, run: Run, reason: str, by: str | None) -> bool:
         """Ask the body here, and tell the run."""
-        self.send(["cancel", reason])
+        self.send(["cancel", reason] if by is None else ["cancel", reason, by])
         run.ask_to_stop()
         return True
+
+    def withdraw(self, run: Run, reason: str) -> bool:
+        """The same: nobody else can ask it here."""
+        return self.cancel(run, reason, None)
+
+    def awaited(self, run: Run) -> None:
+        """It ends with its process."""
 
     def waits_for_this_thread(self) -> bool:
         """The queues are in the other process."""
@@ -68,7 +82,7 @@ class StandIn(Run):
         self.attempt = facts.get("attempt", 1)
         self.started_at = self.attempt_started_at = facts.get("started_at") or self.queued_at
         self.process, self.thread = os.getpid(), threading.current_thread().name
-        self.holder = _Ties(send)
+        self.holder = _Ties(send, facts.get("artifacts"))
         self._send = send
 
     def keep_line(self, line: LogLine) -> None:
@@ -91,5 +105,5 @@ def apply_message(run: Run | None, message: Message) -> None:
             run.keep_line(LogLine(datetime.datetime.fromtimestamp(seconds, datetime.UTC), level, name, text))
         case ["place", host, process, thread]:
             run.host, run.process, run.thread = host, process, thread
-        case ["cancel", reason]:
-            run.cancel(reason)
+        case ["cancel", reason, *by]:
+            run.cancel(reason, *by)

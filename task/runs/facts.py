@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import os
 import random
 import threading
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
     from task.schedules import Missed
     from task.tracing import RunTrace
 
-__all__ = ["NOTHING", "OUT_OF_TIME", "Attempt", "Holder", "ParentResults", "RunFacts"]
+__all__ = ["NOTHING", "OUT_OF_TIME", "Attempt", "Holder", "ParentResults", "RunFacts", "lowest_id", "new_id"]
 
 Moment = datetime.datetime
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+#: Of its own: a program that seeds the common one, for results that can be had again, has other ids all the same.
+_random = random.Random()
 
 #: Stands for "no value is kept": None is one.
 NOTHING: Any = object()
@@ -35,8 +42,18 @@ OUT_OF_TIME = "(past its time limit)"
 class Holder(Protocol):
     """Who executes a run, and so can end it: the task's tie to its manager, or another process's stand-in."""
 
-    def cancel(self, run: Run, reason: str) -> bool:
+    @property
+    def artifact_folder(self) -> str | None:
+        """Where its runs keep their artifacts; None without such a folder."""
+
+    def cancel(self, run: Run, reason: str, by: str | None) -> bool:
+        """Somebody cancels it, who is named or not: `withdraw`, and keep that in the journal."""
+
+    def withdraw(self, run: Run, reason: str) -> bool:
         """End a run that has not started; ask one that has. False when it had ended."""
+
+    def awaited(self, run: Run) -> None:
+        """Somebody waits for its end here."""
 
     def progressed(self, run: Run) -> None:
         """The body has told how far it is."""
@@ -88,12 +105,15 @@ class RunFacts:
         "_host",
         "_id",
         "_log",
+        "_made",
         "_parent_id",
         "_value",
         "_waiters",
+        "aside",
         "asked",
         "attempt",
         "attempt_started_at",
+        "declared",
         "due_again",
         "epoch",
         "error",
@@ -105,14 +125,17 @@ class RunFacts:
         "masked",
         "message",
         "missed",
+        "next_at",
         "outer",
         "overrunning",
+        "owner",
         "parameters",
         "process",
         "progress",
         "queued_at",
         "reason",
         "redactor",
+        "result_is_json",
         "result_text",
         "slot",
         "started_at",
@@ -121,6 +144,7 @@ class RunFacts:
         "task",
         "thread",
         "timer",
+        "token",
         "trace",
         "traceback",
         "trigger",
@@ -167,6 +191,8 @@ class RunFacts:
         self.traceback: str | None = None
         #: What the body returned, as bounded text: JSON where it can be, else its ``repr``. None for None.
         self.result_text: str | None = None
+        #: Whether that is the whole result, as JSON.
+        self.result_is_json = False
         #: How far the body is, in percent, and what it said of that.
         self.progress: float | None = None
         self.message = ""
@@ -178,6 +204,17 @@ class RunFacts:
         self.last_at: Moment | None = slot
         #: The span that was missed.
         self.missed: Missed | None = None
+        #: The process that runs it, of those that share the store.
+        self.owner: str | None = None
+        #: Grows with each run that is admitted, and with each process that takes one over. What a body writes to can
+        #: refuse a smaller one than it has seen: that of a process which was thought dead, and comes back.
+        self.token = 0
+        #: When its next attempt is due, while it waits for that.
+        self.next_at: Moment | None = None
+        #: Whether its parameters are those of the declaration.
+        self.declared = False
+        #: What its process said of it after it had been thought dead: state, error and result.
+        self.aside: Mapping[str, Any] | None = None
         #: How often the mark of the task had been set back when this was recorded.
         self.epoch = 0
         #: True while it waits for other runs to end (``overlap="queue"``, ``mutex``), and whether it ever did.
@@ -206,6 +243,7 @@ class RunFacts:
         self._parent_id = parent_id
         self._host: str | None = None
         self._id: str | None = None
+        self._made = next(_made)
         self._log: RunLog | None = None
         self._attempts: list[Attempt] | None = None
         self._waiters: list[Callable[[Run], object]] | None = None
@@ -219,8 +257,12 @@ class RunFacts:
         if self._id is None:
             with self._lazy:
                 if self._id is None:
-                    self._id = _uuid7(self.queued_at)
+                    self._id = new_id(self.queued_at, self._made)
         return self._id
+
+    def comes_before(self, other: RunFacts) -> None:
+        """It was made later, at the same moment, but is to sort before it: as long as nobody has asked for the ids."""
+        self._made, other._made = other._made, self._made
 
     @property
     def parent_id(self) -> str | None:
@@ -269,6 +311,10 @@ class RunFacts:
             ended.append(last)
         return ended
 
+    def ended_attempts(self) -> list[Attempt]:
+        """The attempts that another followed, or is to follow."""
+        return list(self._attempts or ())
+
     @property
     def log(self) -> list[LogLine]:
         """The lines that were logged inside it, oldest first; of very many, the first and the newest."""
@@ -297,6 +343,7 @@ class RunFacts:
             "duration": self.duration,
             "lateness": self.lateness,
             "attempt": self.attempt,
+            "token": self.token,
             "attempts": [attempt.as_dict() for attempt in self.attempts],
             "progress": self.progress,
             "message": self.message,
@@ -305,6 +352,7 @@ class RunFacts:
             "host": self.host,
             "process": self.process,
             "thread": self.thread,
+            "aside": None if self.aside is None else dict(self.aside),
         }
 
     def __repr__(self) -> str:
@@ -322,15 +370,35 @@ def _this_host() -> str:
     return platform.node()
 
 
-def _uuid7(moment: Moment) -> str:
-    value = int(moment.timestamp() * 1000) & (1 << 48) - 1
-    value = value << 80 | 0x7 << 76 | random.getrandbits(12) << 64 | 0b10 << 62 | random.getrandbits(62)
-    text = f"{value:032x}"
+#: Grows with each run: those of one microsecond, in one process, have ids in the order in which they were made.
+_made = itertools.count(_random.getrandbits(25))
+
+
+def new_id(moment: Moment, made: int | None = None) -> str:
+    """A UUID version 7 of a moment: RFC 9562, its methods 3 and 1: ids sort by their microsecond, then by *made*."""
+    made = next(_made) if made is None else made
+    return _id_of((moment - _EPOCH) // _MICROSECOND, (made & (1 << 26) - 1) << 36 | _random.getrandbits(36))
+
+
+def lowest_id(moment: Moment) -> str:
+    """Below the ids of that moment and later, above those of any moment before.
+
+    >>> moment = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
+    >>> lowest_id(moment)
+    '019df2dc-0a00-7000-8000-000000000000'
+    """
+    return _id_of((moment - _EPOCH) // _MICROSECOND, 0)
+
+
+def _id_of(micros: int, low: int) -> str:
+    value = (micros // 1000 & (1 << 48) - 1) << 80 | 0x7 << 76 | (micros % 1000 * 4096 // 1000) << 64
+    text = f"{value | 0b10 << 62 | low:032x}"
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _after_fork() -> None:
     RunFacts._lazy = threading.RLock()
+    _random.seed()
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from task.log import logger
@@ -104,6 +104,15 @@ class RunLog:
         self._open = True  # the head still takes lines
         self._size = 0
         self._dropped = 0
+
+    @classmethod
+    def of(cls, lines: Iterable[LogLine], dropped: int) -> RunLog:
+        """The log with these lines, of which so many more were dropped."""
+        log = cls()
+        for line in lines:
+            log.append(line)
+        log._dropped += dropped
+        return log
 
     @property
     def dropped(self) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import logging
 import math
+import os
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 from task.errors import (
+    ArtifactError,
     ManagerStateError,
     NoResultError,
     ParameterError,
@@ -20,6 +23,7 @@ from task.errors import (
     TransitionError,
 )
 from task.log import logger
+from task.runs.artifacts import Artifact, RunArtifacts
 from task.runs.facts import NOTHING, OUT_OF_TIME, Attempt, RunFacts
 from task.runs.log import LogLine, RunLog, run_logger
 from task.runs.states import RunState
@@ -100,7 +104,37 @@ class Run(RunFacts):
             raise RunCancelled(f"The run of task {self.task!r} was asked to stop.")
         return _TOLD
 
+    def save_artifact(self, name: str, data_or_path: bytes | str | os.PathLike[Any]) -> Artifact:
+        """Keep a file with the run, in the folder ``TaskManager(artifacts="folder")``.
+
+        ``bytes`` are its content, and so is a ``str``, in UTF-8: it is *not* a path. A `pathlib.Path` is a file that is
+        copied. The same name again replaces it; letter case makes no other name. It is written at once, in the calling
+        thread. At most 100 MB each, and 100 of a run. Nothing is masked, neither in the name nor in the content.
+        Raises `ArtifactError`, and then nothing has changed.
+
+        >>> import tempfile
+        >>> from task import Run, TaskManager
+        >>> def report(run: Run): run.save_artifact("report.csv", "day,sold")
+        >>> with tempfile.TemporaryDirectory() as folder, TaskManager([], artifacts=folder) as manager:
+        ...     run = manager.add(report, name="report").trigger()
+        ...     run.wait(timeout=5), [(artifact.name, artifact.size) for artifact in run.artifacts]
+        (True, [('report.csv', 8)])
+        """
+        kept = self._kept_artifacts()
+        if kept is None:
+            raise ArtifactError(
+                f"Task {self.task!r}: its run has no folder for artifacts. Give its manager one: "
+                'TaskManager(artifacts="folder"). A body on another machine has none.'
+            )
+        return kept.save(name, data_or_path)
+
     # From outside.
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """What is kept with the run (`save_artifact`), by name: the folder is read. Without a folder there are none."""
+        kept = self._kept_artifacts()
+        return [] if kept is None else kept.listed()
 
     def done(self) -> bool:
         """Whether it has a final state."""
@@ -141,6 +175,8 @@ class Run(RunFacts):
             raise TimeoutError(f"The run of task {self.task!r} is still {self.state} after {timeout} seconds.")
         if self.state is RunState.SUCCEEDED and self._value is not NOTHING:
             return self._value
+        if self.state is RunState.SUCCEEDED and self.result_is_json:
+            return json.loads(self.result_text or "null")
         if self.state is RunState.FAILED and isinstance(self._value, BaseException):
             raise self._with_text(self._value)
         said = self.reason or self.error or "only the text of its result is kept"
@@ -149,19 +185,18 @@ class Run(RunFacts):
             ending.run_id = self.id  # the body of another run, in which it is raised, has just failed
         raise ending
 
-    def cancel(self, reason: str = "cancelled") -> bool:
+    def cancel(self, reason: str = "cancelled", by: str | None = None) -> bool:
         """End it: at once if it has not started or waits for another attempt, else ask its body to stop.
 
         Coroutines, processes and shell commands are stopped; a body in a thread ends when it looks
-        (`check_cancelled`, `is_cancelled`). False when the run had ended already.
+        (`check_cancelled`, `is_cancelled`). A run in another process hears of it within about a second. False when the
+        run had ended already. The journal keeps it; *by* is who does it, else the user of this process and its host.
         """
         if self.state.final:
             return False
-        reason = self.mask(reason)
         if self.holder is not None:
-            return self.holder.cancel(self, reason)
-        self.ask_to_stop(reason)
-        return True
+            return self.holder.cancel(self, self.mask(reason), by)
+        return self.withdraw(reason)
 
     def add_done_callback(self, callback: Callable[[Run], object]) -> None:
         """Call *callback* with the run once it is final, in the thread that ends it; now, if it is.
@@ -173,6 +208,8 @@ class Run(RunFacts):
         # Only now: who ends it looks for callbacks after the state has changed, so that one of the two sees the other.
         if self.state.final:
             self.ended()
+        elif self.holder is not None:
+            self.holder.awaited(self)
 
     def _forget_callback(self, callback: Callable[[Run], object]) -> None:
         """Whoever waited does not any more."""
@@ -234,13 +271,30 @@ class Run(RunFacts):
         ended = Attempt(self.attempt, self.attempt_started_at, now, self.error, self.traceback)
         self._attempts = [*(self._attempts or ()), ended]
 
+    def identify(self, key: str) -> None:
+        """It is the run of that id."""
+        self._id = key
+
+    def stands_for(self, count: int) -> None:
+        """It stands for so many skips or missed slots."""
+        self._count = count
+
+    def recall_attempts(self, attempts: list[Attempt]) -> None:
+        """Attempts of before, in another process."""
+        self._attempts = attempts or None
+
+    def recall_log(self, log: RunLog) -> None:
+        """The log as it was written elsewhere."""
+        self._log = log
+
     def keep_value(self, value: Any) -> None:
         """Keep what the body returned, or the exception that it raised, for `result`."""
         self._value = value
 
-    def peek_value(self) -> Any:
-        """What the body returned, if it was kept; else None."""
-        return self._value if self.state is RunState.SUCCEEDED and self._value is not NOTHING else None
+    def peek_value(self, state: RunState | None = None) -> Any:
+        """What the body returned, if it was kept; else None. *state* is the one that it is about to have."""
+        succeeded = (state or self.state) is RunState.SUCCEEDED
+        return self._value if succeeded and self._value is not NOTHING else None
 
     def keep_line(self, line: LogLine) -> None:
         """Keep a line of the log with the run, secrets masked."""
@@ -282,6 +336,16 @@ class Run(RunFacts):
         if stopper is not None:
             stopper()
 
+    def withdraw(self, reason: str) -> bool:
+        """As `cancel`, for a reason that is nobody's: the journal is not told."""
+        if self.state.final:
+            return False
+        reason = self.mask(reason)
+        if self.holder is not None:
+            return self.holder.withdraw(self, reason)
+        self.ask_to_stop(reason)
+        return True
+
     def for_history(self) -> Run:
         """The run as it is kept: itself, or where its value may be large, a copy without that."""
         value = self._value
@@ -294,6 +358,10 @@ class Run(RunFacts):
         row._value, row._waiters, row.stopper, row.timer, row.trace = NOTHING, None, None, None, None
         row.overrunning = False
         return row
+
+    def _kept_artifacts(self) -> RunArtifacts | None:
+        folder = None if self.holder is None else self.holder.artifact_folder
+        return None if folder is None else RunArtifacts(folder, self.id, self.task)
 
     def _with_text(self, error: BaseException) -> BaseException:
         """The body's exception, with the text of its traceback as a note: its frames were not kept."""

@@ -19,8 +19,9 @@ from typing import Literal
 
 __all__ = ["RunState", "Trigger"]
 
-#: What started a run: its schedule, its schedule late, somebody by hand, a direct call, another task, or the start.
-Trigger = Literal["schedule", "catch-up", "manual", "call", "chain", "start"]
+#: What started a run: its schedule, its schedule late, somebody by hand, a direct call, another task, the start, or the
+#: death of the process that ran it before.
+Trigger = Literal["schedule", "catch-up", "manual", "call", "chain", "start", "rerun"]
 
 
 class RunState(enum.StrEnum):

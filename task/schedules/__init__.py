@@ -10,9 +10,19 @@ from task.schedules.cron import CronJob, cron
 from task.schedules.every import Job, every
 from task.schedules.live import LiveJob, cadence, live_copy, same_schedule, started
 from task.schedules.once import OnceJob, once
-from task.schedules.slots import check_interval, check_job, follows_elapsed_time, newest_slot, next_slot, plan
+from task.schedules.reading import schedule_from_words
+from task.schedules.slots import (
+    check_interval,
+    check_job,
+    follows_elapsed_time,
+    is_random,
+    newest_slot,
+    next_slot,
+    plan,
+)
 from task.schedules.timetable import Due, Line, Misfire, Missed, Timetable
 from task.schedules.walltime import UTC, resolve_zone, shorten, zone_name
+from task.schedules.words import identity, words
 
 __all__ = [
     "UTC",
@@ -32,6 +42,8 @@ __all__ = [
     "cron",
     "every",
     "follows_elapsed_time",
+    "identity",
+    "is_random",
     "live_copy",
     "newest_slot",
     "next_slot",
@@ -39,7 +51,9 @@ __all__ = [
     "plan",
     "resolve_zone",
     "same_schedule",
+    "schedule_from_words",
     "shorten",
     "started",
+    "words",
     "zone_name",
 ]

@@ -82,6 +82,13 @@ class Missed:
         self.lines = [copy.copy(line) for line in lines]  # at their first slot: the live ones move on
         self._found: tuple[int, Moment] | None = None
 
+    @classmethod
+    def one(cls, slot: Moment) -> Missed:
+        """The span of one slot."""
+        missed = cls(slot, slot + _TICK, ())
+        missed._found = 1, slot
+        return missed
+
     @property
     def count(self) -> int:
         """How many slots: exact up to `COUNT_LIMIT`, else one more than it, for "more than 1 000"."""

@@ -16,12 +16,17 @@ from task.schedules import shorten
 if TYPE_CHECKING:
     import concurrent.futures
 
-__all__ = ["DEFAULT_POLICY", "Overlap", "RunPolicy", "When"]
+__all__ = ["DEFAULT_POLICY", "OnLost", "Overlap", "RunPolicy", "When"]
 
 Overlap = Literal["skip", "queue", "cancel_previous", "allow"]
 When = Literal["succeeded", "failed", "always"]
+OnLost = Literal["record", "rerun"]
 
-_CHOICES = {"overlap": ("skip", "queue", "cancel_previous", "allow"), "when": ("succeeded", "failed", "always")}
+_CHOICES = {
+    "overlap": ("skip", "queue", "cancel_previous", "allow"),
+    "when": ("succeeded", "failed", "always"),
+    "on_lost": ("record", "rerun"),
+}
 
 #: No attempt may be limited to more. Seconds: three years.
 _LONGEST = 1e8
@@ -56,6 +61,10 @@ class RunPolicy:
     when: When = "succeeded"
     #: Asked when a slot is due; a refused slot is skipped.
     only_if: tuple[Callable[..., object], ...] = ()
+    #: When its process dies with its body: record that, or run it again as well (then it may run more than once).
+    on_lost: OnLost = "record"
+    #: Each process that shares the store has its own slots and guards, and nothing is caught up.
+    everywhere: bool = False
 
     @classmethod
     def declare(cls, name: str, options: Mapping[str, Any]) -> RunPolicy:
@@ -102,14 +111,18 @@ def _check(name: str, policy: RunPolicy) -> None:
         value = getattr(policy, key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise DeclarationError(f"Task {name!r}: {key} is a whole number from 1, not {shorten(value)}.")
+    if not isinstance(policy.everywhere, bool):
+        raise DeclarationTypeError(f"Task {name!r}: everywhere is True or False, not {shorten(policy.everywhere)}.")
     if isinstance(policy.priority, bool) or not isinstance(policy.priority, int):
         raise DeclarationTypeError(
             f"Task {name!r}: priority is a whole number (the highest goes first), not {shorten(policy.priority)}."
         )
     for key in ("mutex", "pool"):
         value = getattr(policy, key)
-        if value is not None and (not isinstance(value, str) or not value.strip() or len(value) > 200):
+        if value is not None and not (isinstance(value, str) and value.strip() and len(value) <= 200):
             raise DeclarationTypeError(f"Task {name!r}: {key} is a name of 1 to 200 characters, not {shorten(value)}.")
+        if value is not None and not value.isprintable():
+            raise DeclarationError(f"Task {name!r}: {key} is a name of printable characters, not {shorten(value)}.")
     seconds = policy.timeout
     if seconds is not None and (
         isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= _LONGEST

@@ -15,7 +15,7 @@ from task.errors import DeclarationError, DeclarationTypeError, ScheduleError, d
 from task.injection import Parameters
 from task.schedules import Misfire, check_job, shorten
 from task.schedules.slots import follows_elapsed_time, period_of
-from task.spec.policy import DEFAULT_POLICY, Overlap, RunPolicy, When
+from task.spec.policy import DEFAULT_POLICY, OnLost, Overlap, RunPolicy, When
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -70,6 +70,8 @@ class TaskOptions(TypedDict, total=False):
     after: Any
     when: When
     only_if: Any
+    on_lost: OnLost
+    everywhere: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)

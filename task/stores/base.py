@@ -8,141 +8,120 @@ guards, record the run (or the skip), move the mark. Whoever does that first has
 from __future__ import annotations
 
 import abc
-import collections
 import contextlib
-import dataclasses
 import datetime
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from task.errors import BrokenScheduleError
-from task.runs import ParentResults, Run, RunState
-from task.schedules import Line, Missed
+import schedule
 
-__all__ = [
-    "Declaration",
-    "Finding",
-    "Follower",
-    "Limits",
-    "Store",
-    "Summary",
-    "Switch",
-    "compare",
-    "crowding",
-    "may_wait",
-    "refusal",
-]
+from task.errors import StoreError
+from task.runs import Run, RunState
+from task.schedules import LiveJob, Missed, same_schedule
+from task.stores.auditing import compare
+from task.stores.history import Retention, Standing, Statistics, Wanted
+from task.stores.values import (
+    Declaration,
+    Finding,
+    Follower,
+    JournalEntry,
+    Limits,
+    Listener,
+    RecurringRecord,
+    RecurringRow,
+    Summary,
+    Switch,
+    Terms,
+)
+
+if TYPE_CHECKING:
+    from task.clock import Clock
+
+__all__ = ["Store"]
 
 Moment = datetime.datetime
 
 
-@dataclasses.dataclass(slots=True)
-class Declaration:
-    """One schedule of one task, and the span of time in which its slots are owed an outcome."""
-
-    #: The schedule, its anchor and seed.
-    line: Line
-    #: Slots later than this are owed.
-    since: Moment
-    #: Slots later than this are not owed any more; None while it is in force.
-    until: Moment | None = None
-    #: Which of the spans between two set-backs of the mark it belongs to.
-    epoch: int = 0
-    #: False where a slot depends on what ran (``.to()``, ``fixed_delay``): only doubles are found then.
-    owed: bool = True
-
-
-class Limits(NamedTuple):
-    """What the guards of a task allow."""
-
-    #: So many runs of it at once.
-    max_concurrent: int = 1
-    #: What becomes of one more: ``skip``, ``queue``, ``cancel_previous`` or ``allow``.
-    overlap: str = "skip"
-    #: Of all tasks with this name, one run at once.
-    mutex: str | None = None
-
-
-class Follower(NamedTuple):
-    """A task that starts when others have ended."""
-
-    #: Its name.
-    name: str
-    #: The tasks that it comes after, all of which must have ended so since its last run.
-    after: tuple[str, ...]
-    #: In which of their final states.
-    states: frozenset[RunState]
-    limits: Limits
-    #: Makes its run, of the run that ended last, and what all of them returned.
-    follow: Callable[[Run, ParentResults], Run]
-
-
-class Switch(NamedTuple):
-    """The operator switch of a task, and who turned it last, why, and until when."""
-
-    enabled: bool
-    note: str | None = None
-    until: Moment | None = None
-    at: Moment | None = None
-
-
-@dataclasses.dataclass(slots=True)
-class Summary:
-    """Counts of one task, and its last outcome."""
-
-    runs: int = 0
-    failures: int = 0
-    consecutive_failures: int = 0
-    skips: dict[str, int] = dataclasses.field(default_factory=dict)
-    last: Run | None = None
-
-
-class Finding(NamedTuple):
-    """Something that `audit` found wrong: a slot with no outcome, with two, or not known any more."""
-
-    task: str
-    slot: Moment
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.task}: the slot of {self.slot.isoformat()} {self.problem}"
-
-
-def refusal(enabled: bool, paused: bool) -> str | None:
-    """Why a task admits nothing at all; None when it does."""
-    if not enabled:
-        return "disabled"
-    if paused:
-        return "paused"
-    return None
-
-
-def crowding(limits: Limits, active: int, waiting: int, holder: str | None) -> str | None:
-    """Why a run has to wait, or not to be: other runs of its task, or of the task *holder* that has its mutex."""
-    if active >= limits.max_concurrent and limits.overlap != "allow":
-        return "already running" if limits.overlap != "queue" or not waiting else "one run waits already"
-    if holder is not None:
-        return f"{holder!r} has the mutex {limits.mutex!r}"
-    return None
-
-
-def may_wait(limits: Limits, waiting: int, trigger: str) -> bool:
-    """Whether a run that finds no room waits for it. A direct call does not: its caller would be blocked."""
-    if trigger == "call":
-        return False
-    return limits.overlap == "cancel_previous" or (limits.overlap in ("queue", "allow") and not waiting)
-
-
 class Store(abc.ABC):
-    """Where runs and switches are remembered. Every method is one transaction, and thread-safe."""
+    """Where runs and switches are remembered. Every method is one transaction, and thread-safe.
+
+    Those that a store in a database cannot do raise `StoreUnavailableError`, but for the ends of runs: they are kept,
+    and written when it can be reached again.
+    """
+
+    #: Whether other processes may use it too.
+    shared = False
+
+    #: How much of the history a manager wants to be kept. A store in memory has a measure of its own.
+    retention = Retention()
+
+    # Its life. A store in memory has none.
+
+    def go_by(self, clock: Clock) -> None:  # noqa: B027 - a store in memory is told the time with each question
+        """A manager uses it, which may never start."""
+
+    def attach(self, listener: Listener, clock: Clock) -> None:  # noqa: B027 - a store in memory has nothing to do
+        """A manager starts: from now on it hears of what other processes do."""
+
+    def detach(self, listener: Listener) -> None:  # noqa: B027 - a store in memory has nothing to do
+        """It has stopped."""
+
+    def together(self, names: Iterable[str]) -> contextlib.AbstractContextManager[object]:
+        """What this thread asks for inside, about the tasks *names*, is one transaction."""
+        return contextlib.nullcontext()
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Make a call soon, where operations of the store may be waited for: here, if they take no time."""
+        call()
+
+    def look(self) -> None:  # noqa: B027 - a store in memory has nothing to do
+        """See what other processes have done. A store with a thread of its own does so every second."""
+
+    def look_anew(self) -> None:  # noqa: B027 - a store in memory has nothing to do
+        """A manager knows more tasks than before: what waits for one of these is to be found."""
+
+    @property
+    def ailment(self) -> str | None:
+        """Why it cannot be reached now; None when it can."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 - a store in memory has nothing to do
+        """Let go of its connections; it can be used again."""
+
+    # Tasks.
 
     @abc.abstractmethod
-    def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
-        """Make a task known; *disabled* is the first value of its switch. Known already: no change.
+    def register(self, name: str, terms: Terms, origin: Store | None = None) -> None:
+        """Make a task known, with what was declared of it. Known already: its history and switch stay.
 
         *origin* is the store that kept the task until now: what it knows comes along.
         """
+
+    def enlist(self, name: str, jobs: Sequence[schedule.Job], now: Moment) -> None:  # noqa: B027 - a store in memory has nothing to do
+        """This process is going to claim slots of a task with these schedules, as `declare` is about to say.
+
+        Where the schedules are others than those in force, they are the declaration from now on, and processes that
+        have another one stop.
+        """
+
+    def declared(self, name: str, job: LiveJob) -> tuple[Moment, Moment] | None:
+        """The anchor of a schedule that is in force, and since when its slots are owed; None of one that is not."""
+        for one in self.declarations(name):
+            if one.until is None and same_schedule(one.line.job, job):
+                return one.line.anchor, one.since
+        return None
+
+    def retired(self, name: str) -> set[str]:
+        """The schedules, as their identities, that ended by themselves, and that the same code does not begin again."""
+        return set()
+
+    def follow(self, name: str) -> Moment | None:
+        """Where a slot depends on the one before: the mark, from which the next one is computed here from now on."""
+        return self.mark(name)
+
+    def resume_from(self, name: str) -> Moment | None:
+        """With ``fixed_delay``: the end of its last run, if no run of it is under way."""
+        return None
 
     @abc.abstractmethod
     def declare(self, name: str, declaration: Declaration) -> None:
@@ -178,6 +157,32 @@ class Store(abc.ABC):
         nothing is recorded, and nobody may run it.
         """
 
+    def claim_soon(
+        self,
+        run: Run,
+        limits: Limits,
+        missed: Missed | None,
+        unwanted: str | None,
+        then: Callable[[bool | StoreError | None], object],
+    ) -> None:
+        """`claim` for a loop, which must not wait: *then* is called with the answer, or with why there is none.
+
+        None: a late slot finds no room, maybe for a run whose process is dead. It is to be claimed again soon.
+
+        It may be called here, or on the store's own thread: it must only hand over.
+        """
+        then(self.claim(run, limits, missed, unwanted))
+
+    def admit_unrecorded(self, run: Run, limits: Limits) -> bool:
+        """Admit a run that the store could not be asked about, as far as this process knows; it is recorded later."""
+        return False
+
+    def forgo(self, run: Run, reason: str, now: Moment, *, leave: bool = False) -> None:  # noqa: B027 - a store in memory always answers
+        """A claim of *run* that was not answered is not made again. It may have been granted all the same.
+
+        Then the run is cancelled for that *reason*; with *leave*, left to the other processes if they can run it.
+        """
+
     @abc.abstractmethod
     def miss(self, name: str, missed: Missed, reason: str, now: Moment) -> None:
         """Record a span of slots that nothing ran, and move the mark past it."""
@@ -187,8 +192,19 @@ class Store(abc.ABC):
         """Begin the first attempt, or the next; False when the run has ended meanwhile."""
 
     @abc.abstractmethod
-    def retry(self, run: Run, attempt: int, now: Moment) -> bool:
-        """Running to retrying; False when that attempt is not under way any more."""
+    def retry(self, run: Run, attempt: int, now: Moment, next_at: Moment) -> bool:
+        """Running to retrying, until *next_at*; False when that attempt is not under way any more."""
+
+    def put_back(self, run: Run) -> bool:
+        """Leave a run that has no body under way to the other processes; False where it cannot be left."""
+        return False
+
+    def watch(self, run: Run) -> None:  # noqa: B027 - a store in memory has no runs of others
+        """Keep *run*, which stands for one of another process, as that is now, and tell of its end."""
+
+    def cancel_elsewhere(self, run: Run, reason: str, now: Moment) -> bool:
+        """End a run of another process, or ask that to; False when it has ended."""
+        return False
 
     @abc.abstractmethod
     def cancel(self, run: Run, now: Moment, reason: str, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
@@ -226,17 +242,79 @@ class Store(abc.ABC):
         Of one task, in the order in which they got their places, and behind them in their order those that wait.
         """
 
+    def mine(self, name: str | None = None) -> list[Run]:
+        """Those of `active` that this process executes, or lets wait."""
+        return self.active(name)
+
+    # What is on record.
+
     @abc.abstractmethod
+    def find_runs(self, wanted: Wanted, limit: int | None) -> list[Run]:
+        """Recorded runs and spans, newest first: by their ids, whose order is that of `Run.queued_at`."""
+
     def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
-        """Recorded runs and spans, newest first."""
+        """Those of one task, or in one state."""
+        return self.find_runs(Wanted(name, None if state is None else frozenset({RunState(state)})), limit)
+
+    def outcomes(self, name: str) -> list[Run]:
+        """All that is on record of the slots of a task, for `audit`."""
+        return [run for run in self.find_runs(Wanted(name), None) if run.slot is not None]
+
+    @abc.abstractmethod
+    def find(self, key: str) -> Run | None:
+        """The run of that id."""
 
     @abc.abstractmethod
     def summary(self, name: str) -> Summary:
         """Counts of one task."""
 
+    # Recurring entries.
+
+    @abc.abstractmethod
+    def entries(self, name: str | None = None) -> list[RecurringRecord]:
+        """All recurring entries, by their names; or the one called so, if there is one."""
+
+    @abc.abstractmethod
+    def entries_changed(self) -> int:
+        """A number that is another one when an entry was put or dropped since: cheap to ask."""
+
+    @abc.abstractmethod
+    def put_entry(self, row: RecurringRow) -> bool:
+        """Keep an entry, new or in the place of the version before; False when that is not the newest one.
+
+        Where its task or schedule was set anew, the schedule before ends, and what was due of it until then is missed.
+        Raises `DuplicateTaskError` for a new one with the name of a task that a process has scheduled.
+        """
+
+    @abc.abstractmethod
+    def drop_entry(self, name: str, now: Moment) -> bool:
+        """Forget an entry; False when there is none. Its schedule ends, its history stays.
+
+        Its runs that are queued, or wait for another attempt, are cancelled; but not those that this process has.
+        """
+
+    @abc.abstractmethod
+    def statistics(self, name: str) -> Statistics:
+        """What has become of the runs of one task."""
+
+    def standing(self, names: Sequence[str], now: Moment) -> dict[str, Standing]:
+        """How each of these tasks stands now: all of it read at once, where that is cheaper."""
+        return {
+            name: Standing(self.summary(name), self.active(name), self.switch(name, now), self.mark(name))
+            for name in names
+        }
+
     @abc.abstractmethod
     def turn(self, name: str, switch: Switch) -> None:
         """Turn the operator switch."""
+
+    @abc.abstractmethod
+    def note(self, entry: JournalEntry) -> None:
+        """Keep in the journal who has steered what."""
+
+    @abc.abstractmethod
+    def journal(self, task: str | None = None, limit: int = 100) -> list[JournalEntry]:
+        """What was steered, newest first."""
 
     @abc.abstractmethod
     def switch(self, name: str, now: Moment) -> Switch:
@@ -269,79 +347,28 @@ class Store(abc.ABC):
         until: Moment,
         pending: Mapping[str, Moment] | None = None,
         grace: datetime.timedelta = datetime.timedelta(seconds=60),
+        claimed: Collection[str] | None = None,
     ) -> list[Finding]:
         """Hold what is recorded against what was declared, slot by slot.
 
         *pending* says from which slot on a task's slots are still to be taken; of the others those are
         pending that have been due for less than *grace* and that nothing newer has overtaken. What is
-        pending is no finding. Without *since*, as far back as the history reaches.
+        pending is no finding. *claimed* names the tasks whose slots the asker takes: those of others are pending
+        from their mark on, until a process comes that knows them. Without *since*, as far back as the history reaches.
         """
         findings: list[Finding] = []
         for name in self.names():
             try:
-                rows = [run for run in self.runs(name, limit=2**31) if run.slot is not None]
+                rows = self.outcomes(name)
                 mark, pruned, declarations = self.mark(name), self.pruned(name), self.declarations(name)
             except KeyError:  # removed long ago, and forgotten just now
                 continue
             end = until - grace if mark is None else min(until, max(mark, until - grace))
+            if claimed is not None and name not in claimed:
+                if mark is None:
+                    continue
+                end = min(until, mark)
             if pending is not None and name in pending:
                 end = min(end, pending[name] - datetime.timedelta(microseconds=1))
             findings += compare(name, declarations, rows, pruned, since, end)
         return findings
-
-
-def compare(
-    name: str,
-    declarations: Sequence[Declaration],
-    rows: Iterable[Run],
-    pruned: Moment | None,
-    since: Moment | None,
-    until: Moment,
-) -> list[Finding]:
-    """Every slot of one task that has not exactly one outcome, as far as its history reaches back."""
-    findings: list[Finding] = []
-    by_epoch: dict[int, list[Run]] = collections.defaultdict(list)
-    for row in rows:
-        by_epoch[row.epoch].append(row)
-    for recorded in by_epoch.values():
-        findings += _doubles(name, recorded)
-    lost: set[Moment] = set()
-    for declaration in declarations:
-        end = until if declaration.until is None else min(until, declaration.until)
-        start = declaration.since if since is None else max(since, declaration.since)
-        if pruned is not None and start < pruned:
-            if since is not None:
-                findings.append(Finding(name, pruned, "and those before it are not known: pruned"))
-            start = pruned
-        if declaration.owed:
-            spans = sorted(_span(run) for run in by_epoch[declaration.epoch])
-            lost.update(_uncovered(declaration.line, start, end, spans))
-    return findings + [Finding(name, slot, "has no outcome") for slot in sorted(lost)]
-
-
-def _span(run: Run) -> tuple[Moment, Moment]:
-    """First and last slot of which a row is the outcome."""
-    assert run.slot is not None
-    return run.slot, run.last or run.slot
-
-
-def _doubles(name: str, rows: Sequence[Run]) -> Iterator[Finding]:
-    ordered = sorted(rows, key=_span)
-    for before, row in itertools.pairwise(ordered):
-        assert row.slot is not None
-        if row.slot <= _span(before)[1]:
-            yield Finding(name, row.slot, f"has two outcomes: {before.state} and {row.state}")
-
-
-def _uncovered(line: Line, start: Moment, end: Moment, spans: Sequence[tuple[Moment, Moment]]) -> Iterator[Moment]:
-    """The slots in ``(start, end]`` that lie in none of the ascending *spans*, each of which is passed over whole."""
-    index, cursor = 0, start
-    with contextlib.suppress(BrokenScheduleError):  # its slots are known until it broke
-        while (slot := line.after(cursor)) is not None and slot <= end:
-            while index < len(spans) and spans[index][1] < slot:
-                index += 1
-            if index < len(spans) and spans[index][0] <= slot:
-                cursor = spans[index][1]
-            else:
-                cursor = slot
-                yield slot

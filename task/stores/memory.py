@@ -11,19 +11,24 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from task.errors import DuplicateTaskError
 from task.runs import ParentResults, Run, RunState
 from task.schedules import Missed
-from task.stores.base import (
+from task.stores.base import Store
+from task.stores.history import SAMPLE, Statistics, Wanted
+from task.stores.places import Places, Record
+from task.stores.rules import lapsed, may_wait, refusal
+from task.stores.values import (
     Declaration,
     Follower,
+    JournalEntry,
     Limits,
-    Store,
+    RecurringRecord,
+    RecurringRow,
     Summary,
     Switch,
-    may_wait,
-    refusal,
+    Terms,
 )
-from task.stores.places import Places, Record
 
 __all__ = ["MemoryStore"]
 
@@ -37,6 +42,9 @@ TIMED_OUT = RunState.TIMED_OUT
 #: So many declarations of one task are kept, beyond those in force.
 ENDED = 100
 
+#: So much of the journal is kept. Entries.
+JOURNAL = 1_000
+
 #: Of so many removed tasks the history is kept.
 ABANDONED = 100
 
@@ -45,7 +53,7 @@ class MemoryStore(Store):
     """Keeps the last *keep* rows of each task.
 
     >>> store = MemoryStore(keep=10)
-    >>> store.register("sample", disabled=False)
+    >>> store.register("sample", Terms())
     >>> store.runs("sample")
     []
     """
@@ -58,20 +66,27 @@ class MemoryStore(Store):
         self._records: dict[str, Record] = {}
         self._paused = False
         self._abandoned: dict[str, None] = {}
+        self._entries: dict[str, RecurringRow] = {}
+        #: Which names are theirs, and not of a task of the code.
+        self._of_entries: set[str] = set()
+        self._entries_changed = 0
         self._places = Places(self._records)
+        self._journal: collections.deque[JournalEntry] = collections.deque(maxlen=JOURNAL)
         _stores.add(self)
 
     def reset_after_fork(self) -> None:
         """The parent's runs are not the child's."""
         self._places.reset()
 
-    def register(self, name: str, *, disabled: bool, origin: Store | None = None) -> None:
+    def register(self, name: str, terms: Terms, origin: Store | None = None) -> None:
         with self._lock:
             self._abandoned.pop(name, None)
-            if name in self._records:
-                return
-            known = origin._records.get(name) if isinstance(origin, MemoryStore) else None
-            self._records[name] = known or Record(disabled)
+            (self._of_entries.add if terms.entry else self._of_entries.discard)(name)
+            known = self._records.get(name)
+            if known is None and isinstance(origin, MemoryStore):
+                known = origin._records.get(name)
+            known = self._records[name] = known or Record(terms.disabled)
+            known.tags = terms.tags
 
     def declare(self, name: str, declaration: Declaration) -> None:
         with self._lock:
@@ -122,9 +137,9 @@ class MemoryStore(Store):
                 if mark is not None and slot <= mark:
                     return False
                 record.mark = slot
-                run.epoch = record.epoch
+            run.epoch = record.epoch
             if missed is not None:
-                self._miss(record, run.task, missed, "late: a newer slot was due", run.queued_at)
+                self._miss(record, run.task, missed, "late: a newer slot was due", run.queued_at).comes_before(run)
             self._admit(record, run, limits, unwanted)
             return True
 
@@ -152,6 +167,7 @@ class MemoryStore(Store):
         run.to_skipped(reason)
         skips = record.summary.skips
         skips[reason] = skips.get(reason, 0) + 1
+        _count(record.summary, SKIPPED)
         rows = record.rows
         if rows and run.trigger != "manual":
             last = rows[-1]
@@ -167,15 +183,18 @@ class MemoryStore(Store):
             rows = record.rows = collections.deque(maxlen=self._keep)
         if len(rows) == self._keep:
             oldest = rows[0]
+            if oldest.missed is not None:  # to count its slots would take time here
+                _count(record.summary, MISSED)
             if oldest.slot is not None:
                 last = oldest.missed.before if oldest.missed is not None else oldest.last_at
                 record.pruned = max(last or oldest.slot, record.pruned or oldest.slot)
         rows.append(run)
 
-    def _miss(self, record: Record, name: str, missed: Missed, reason: str, now: Moment) -> None:
+    def _miss(self, record: Record, name: str, missed: Missed, reason: str, now: Moment) -> Run:
         row = Run(name, "schedule", now, slot=missed.first, state=MISSED)
         row.missed, row.reason, row.epoch = missed, reason, record.epoch
         self._append(record, row)
+        return row
 
     def miss(self, name: str, missed: Missed, reason: str, now: Moment) -> None:
         with self._lock:
@@ -197,12 +216,13 @@ class MemoryStore(Store):
                     record.summary.runs += 1
             return True
 
-    def retry(self, run: Run, attempt: int, now: Moment) -> bool:
+    def retry(self, run: Run, attempt: int, now: Moment, next_at: Moment) -> bool:
         with self._lock:
             if run.state is not RUNNING or run.attempt != attempt:
                 return False
             run.to(RunState.RETRYING)
             run.end_attempt(now)
+            run.next_at = next_at
             return True
 
     def cancel(self, run: Run, now: Moment, reason: str, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
@@ -271,7 +291,10 @@ class MemoryStore(Store):
         summary.last = kept
         if state is SUCCEEDED:
             summary.consecutive_failures = 0
-        elif state is FAILED or state is TIMED_OUT:
+            summary.succeeded += 1
+            return
+        _count(summary, state)
+        if state is FAILED or state is TIMED_OUT:
             summary.failures += 1
             summary.consecutive_failures += 1
 
@@ -296,23 +319,92 @@ class MemoryStore(Store):
                 return active + [run for run in self._places.waiting if run.task == name]
             return [run for record in self._records.values() for run in record.active] + list(self._places.waiting)
 
-    def runs(self, name: str | None = None, state: str | None = None, limit: int = 100) -> list[Run]:
+    def find_runs(self, wanted: Wanted, limit: int | None) -> list[Run]:
         with self._lock:
-            records = list(self._records.values()) if name is None else [*filter(None, [self._records.get(name)])]
-            rows = [list(reversed(record.rows or ())) for record in records]
-        newest = heapq.merge(*rows, key=lambda run: run.queued_at, reverse=True)
-        found: list[Run] = []
-        for run in newest:
-            if len(found) >= limit:
-                break
-            if state is None or run.state == state:
-                found.append(run)
-        return found
+            rows = [
+                list(record.rows)
+                for name, record in self._records.items()
+                if record.rows and wanted.task in (None, name) and (wanted.tag is None or wanted.tag in record.tags)
+            ]
+        found = [run for some in rows for run in some if wanted.wants(run)]
+        if limit is not None and len(found) > limit:  # ids are made when they are asked for: not for all of them
+            oldest = heapq.nlargest(limit, [run.queued_at for run in found])[-1]
+            found = [run for run in found if run.queued_at >= oldest]
+        return sorted(found, key=lambda run: run.id, reverse=True)[:limit]
+
+    def find(self, key: str) -> Run | None:
+        with self._lock:
+            rows = [list(record.rows) for record in self._records.values() if record.rows]
+        return next((run for some in rows for run in some if run.id == key), None)
 
     def summary(self, name: str) -> Summary:
         with self._lock:
             kept = self._records[name].counts or Summary()
             return Summary(kept.runs, kept.failures, kept.consecutive_failures, dict(kept.skips), kept.last)
+
+    def entries(self, name: str | None = None) -> list[RecurringRecord]:
+        with self._lock:
+            names = sorted(self._entries) if name is None else {name} & self._entries.keys()
+            return [self._record_of(self._entries[one]) for one in names]
+
+    def _record_of(self, row: RecurringRow) -> RecurringRecord:
+        record = self._records[row.name]
+        counts = record.counts or Summary()
+        return RecurringRecord(row, record.switch, counts.runs, counts.failures, counts.consecutive_failures)
+
+    def entries_changed(self) -> int:
+        return self._entries_changed
+
+    def put_entry(self, row: RecurringRow) -> bool:
+        with self._lock:
+            known = self._entries.get(row.name)
+            if row.version != (1 if known is None else known.version + 1):
+                return False
+            record = self._records.setdefault(row.name, Record(False))
+            if known is None and any(declaration.until is None for declaration in record.declarations):
+                raise DuplicateTaskError(f"There is a task {row.name!r} already: give the entry another name.")
+            if known is not None and known.scheduled_at != row.scheduled_at:
+                self._end_schedule(row.name)
+            self._entries[row.name] = row
+            self._entries_changed += 1
+            return True
+
+    def _end_schedule(self, name: str) -> None:
+        record = self._records[name]
+        for declaration in record.declarations if name in self._of_entries else ():
+            if declaration.until is None:
+                declaration.until = record.mark or declaration.since
+
+    def drop_entry(self, name: str, now: Moment) -> bool:
+        with self._lock:
+            if name not in self._entries:
+                return False
+            self._end_schedule(name)
+            del self._entries[name]
+            self._entries_changed += 1
+            return True
+
+    def statistics(self, name: str) -> Statistics:
+        with self._lock:
+            record = self._records.get(name)
+            rows = list(record.rows or ()) if record is not None else []
+            counts: collections.Counter[str] = collections.Counter()
+            if record is not None and record.counts is not None:
+                counts.update(record.counts.others, succeeded=record.counts.succeeded)
+        for run in rows:
+            if run.missed is not None:
+                counts[MISSED] += run.count
+            elif not run.state.final:
+                counts[run.state] += 1
+        told = [run for run in reversed(rows) if run.duration is not None and run.state is not RunState.LOST]
+        return Statistics.of(name, counts, [(run.duration or 0.0, run.lateness) for run in told[:SAMPLE]])
+
+    def note(self, entry: JournalEntry) -> None:
+        self._journal.append(entry)
+
+    def journal(self, task: str | None = None, limit: int = 100) -> list[JournalEntry]:
+        entries = [entry for entry in reversed(list(self._journal)) if task is None or entry.task == task]
+        return entries[:limit]
 
     def turn(self, name: str, switch: Switch) -> None:
         with self._lock:
@@ -322,10 +414,7 @@ class MemoryStore(Store):
                 record.summary.consecutive_failures = 0  # it is given another chance
 
     def switch(self, name: str, now: Moment) -> Switch:
-        switch = self._records[name].switch
-        if not switch.enabled and switch.until is not None and now >= switch.until:
-            return Switch(True, switch.note, None, switch.until)
-        return switch
+        return lapsed(self._records[name].switch, now)
 
     @property
     def paused(self) -> bool:
@@ -334,6 +423,8 @@ class MemoryStore(Store):
     def abandon(self, name: str) -> None:
         with self._lock:
             self._abandoned.pop(name, None)
+            if name in self._entries:  # its task has gone, and may come back
+                return
             self._abandoned[name] = None
             if len(self._abandoned) > ABANDONED:
                 oldest = next(iter(self._abandoned))
@@ -351,6 +442,10 @@ class MemoryStore(Store):
     def names(self) -> list[str]:
         with self._lock:
             return list(self._records)
+
+
+def _count(summary: Summary, state: RunState) -> None:
+    summary.others[state] = summary.others.get(state, 0) + 1
 
 
 _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 import datetime
+import itertools
 from collections.abc import Mapping, Sequence
 
 from task.runs import Run
-from task.stores.base import Declaration, Limits, Summary, Switch, crowding
+from task.stores.rules import crowding
+from task.stores.values import Declaration, Limits, Summary, Switch
 
 __all__ = ["Places", "Record"]
 
@@ -19,10 +21,23 @@ _ON = Switch(True)
 class Record:
     """All that is known of one task."""
 
-    __slots__ = ("active", "arrived", "counts", "declarations", "epoch", "mark", "pruned", "rows", "switch", "waiting")
+    __slots__ = (
+        "active",
+        "arrived",
+        "counts",
+        "declarations",
+        "epoch",
+        "mark",
+        "pruned",
+        "rows",
+        "switch",
+        "tags",
+        "waiting",
+    )
 
-    def __init__(self, disabled: bool) -> None:
+    def __init__(self, disabled: bool, tags: tuple[str, ...] = ()) -> None:
         self.switch = Switch(False) if disabled else _ON
+        self.tags = tags
         self.mark: Moment | None = None
         self.epoch = 0
         #: The runs that have a place: queued for an executor, running, retrying, or overrunning.
@@ -50,6 +65,7 @@ class Places:
 
     def __init__(self, records: Mapping[str, Record]) -> None:
         self._records = records
+        self._tokens = itertools.count(1)
         self.reset()
 
     def reset(self) -> None:
@@ -71,7 +87,8 @@ class Places:
         return None if holder is None else holder.task
 
     def take(self, record: Record, run: Run, limits: Limits) -> None:
-        """Give a run its place."""
+        """Give a run its place, and a token that is larger than any before."""
+        run.token = run.token or next(self._tokens)
         record.active.append(run)
         if limits.mutex is not None:
             self._mutexes[limits.mutex] = run
@@ -88,6 +105,7 @@ class Places:
     def wait(self, record: Record, run: Run, limits: Limits, reason: str) -> None:
         """Let a run wait for a place."""
         run.waiting = run.waited = True
+        run.token = next(self._tokens)
         run.reason = reason
         record.waiting += 1
         self.waiting[run] = limits

@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from ledger_driver import Ledger
+from nursery import Forked, Nursery
+from wall_clock import WallClock, build_shim
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -25,23 +28,29 @@ collect_ignore = ["schedule_1_2_2"]
 class Program:
     """A Python program under test. Every wait has a generous limit, and fails with all that was printed."""
 
-    def __init__(self, path: pathlib.Path, arguments: list[str], environment: Mapping[str, str]) -> None:
-        self.errors = path.with_suffix(".stderr")
-        paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-        with self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, str(path), *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment},
-                text=True,
-                start_new_session=True,
-            )
+    def __init__(self, process: subprocess.Popen[str] | Forked, errors: pathlib.Path) -> None:
+        self.process = process
+        self.errors = errors
         self.lines: list[str] = []
         self._arriving: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    @classmethod
+    def at(cls, path: pathlib.Path, arguments: list[str], environment: Mapping[str, str]) -> Program:
+        """The program of a file."""
+        errors = path.with_suffix(".stderr")
+        with errors.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, str(path), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=_environment(environment),
+                text=True,
+                start_new_session=True,
+            )
+        return cls(process, errors)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -98,6 +107,11 @@ class Program:
         return "\n".join(["-- stdout:", *self.lines, "-- stderr:", self.stderr])
 
 
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
+
+
 Start = Callable[..., Program]
 
 
@@ -109,9 +123,45 @@ def program(tmp_path: pathlib.Path) -> Iterator[Start]:
     def start(source: str, *arguments: str, **environment: str) -> Program:
         path = tmp_path / f"program_{len(started)}.py"
         path.write_text(textwrap.dedent(source))
-        started.append(Program(path, list(arguments), environment))
+        started.append(Program.at(path, list(arguments), environment))
         return started[-1]
 
     yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The library that shifts the wall clock of a process; see wall_clock.py."""
+    return build_shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Starts the processes of `ledger`."""
+    made = Nursery(_environment({}))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ledger(
+    program: Start, nursery: Nursery, tmp_path: pathlib.Path, request: pytest.FixtureRequest
+) -> Iterator[Ledger]:
+    """Starts processes that share a store, and reads what their bodies have written."""
+    started: list[Program] = []
+
+    def make_wall_clock(file: pathlib.Path, seconds: int) -> WallClock:
+        return WallClock(request.getfixturevalue("shim"), file, seconds)
+
+    def start(source: str, argument: str, **environment: str) -> Program:
+        if environment:  # the library that shifts its clock is loaded at its very start
+            return program(source, argument, **environment)
+        errors = tmp_path / f"ledger_{len(started)}.stderr"
+        started.append(Program(nursery.start(argument, errors), errors))
+        return started[-1]
+
+    yield Ledger(start, tmp_path, make_wall_clock)
     for one in started:
         one.kill()

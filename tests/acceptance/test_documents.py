@@ -147,8 +147,9 @@ def datetime_of(clock: VirtualClock) -> type:
 @pytest.mark.usefixtures("plain_schedule", "no_tracer_provider", "utc")
 @pytest.mark.parametrize("page", EXECUTED, ids=name_of)
 def test_the_blocks_of_a_page_run_and_print_what_it_shows(
-    page: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    page: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     if "<!-- in real time -->" not in page.read_text("utf-8"):
         let_time_be(clock, monkeypatch)
     program = types.ModuleType("__main__")

@@ -304,6 +304,46 @@ def test_one_body_runs_on_a_cluster_and_in_a_process() -> None:
     assert len({number for _, there, here in found for number in (there, here)}) == 3
 
 
+# Two terminals.
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_of_two_terminals_one_goes_on_and_tells_what_the_killed_one_has_lost(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="the extra 'sql' is not installed")
+    store = f"sqlite:///{tmp_path}/tasks.db"
+    both = [start("examples/two_terminals.py", store) for _ in range(2)]
+    for process in both:
+        read_until(process, "start another one", seconds=30)
+
+    killed, text = first_to_say(both, "has the slot")
+    killed.kill()  # SIGKILL, in its body
+    (survivor,) = [process for process in both if process is not killed]
+    told = read_until(survivor, "is lost", seconds=30)
+    read_until(survivor, "has the slot", seconds=30)
+    survivor.send_signal(signal.SIGINT)
+    rest, errors = end(survivor)
+    end(killed)
+
+    (slot,) = re.findall("the slot ([0-9:]{8})", text)
+    assert killed.returncode == -signal.SIGKILL
+    assert f"process {survivor.pid} sees that the slot {slot} is lost: its process (process {killed.pid} on " in told
+    assert survivor.returncode == 0
+    assert f"process {survivor.pid} has stopped; findings of the audit: []" in rest
+    assert errors.startswith("The run of task 'tick' is lost: its process")
+    assert len(errors.splitlines()) == 1
+
+
+def first_to_say(processes: list[subprocess.Popen[str]], text: str) -> tuple[subprocess.Popen[str], str]:
+    """Which of them prints *text* next, and what it prints until then."""
+    by_stream = {process.stdout: process for process in processes if process.stdout is not None}
+    for stream in select.select(list(by_stream), [], [], 0)[0]:
+        os.read(stream.fileno(), 4096)  # of before
+    ready, _, _ = select.select(list(by_stream), [], [], 30)
+    assert ready, f"{text!r} did not come"
+    said = read_until(by_stream[ready[0]], text, seconds=30)
+    return by_stream[ready[0]], said
+
+
 # The Flask application.
 
 

@@ -17,6 +17,7 @@ from task import (
     Job,
     MemoryStore,
     Run,
+    RunPage,
     RunState,
     TaskFunction,
     TaskManager,
@@ -184,7 +185,7 @@ manager.stop(timeout=2.5)
 with manager as entered:
     assert_type(entered, TaskManager)
 assert_type(manager["sample"].trigger(region="US"), Run)
-assert_type(manager.runs("sample", state="failed", limit=5), list[Run])
+assert_type(manager.runs("sample", state="failed", limit=5), RunPage)
 assert_type(manager.health, Health)
 assert_type(list(manager), list[str])
 assert_type(manager.tasks_detail, list[dict[str, Any]])

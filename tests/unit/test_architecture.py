@@ -120,6 +120,8 @@ def test_base_exceptions_are_caught_at_few_places_and_nowhere_else() -> None:
     }
     assert places == {
         "events.py",  # a receiver
+        "stores/sql/ledger.py",  # a store operation
+        "stores/sql/operations.py",  # what follows one
         "calendars/conditions.py",  # a condition
         "executors/event_loop.py",  # a dispatch
         "executors/loop_threads.py",  # a dispatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 
@@ -92,3 +93,25 @@ def test_an_announcer_can_be_closed_while_its_thread_starts(monkeypatch: pytest.
     closing.join(5)
     announcer.close()
     assert problems == []
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "dropped"])
+def test_a_manager_that_never_ran_leaves_no_thread_of_its_signals(
+    stopped: bool, wait_for: Callable[[Callable[[], bool]], None]
+) -> None:
+    before, heard = set(threading.enumerate()), list[str]()
+
+    def hear(sender: object, name: str, note: str | None) -> None:
+        heard.append(name)
+
+    task.task_disabled.connect(hear)
+    manager = task.TaskManager([])
+    sample = manager.add(lambda: None, name="sample")
+    sample.disable()
+    wait_for(lambda: heard == ["sample"])
+    if stopped:
+        manager.stop()
+    del manager, sample
+    gc.collect()
+
+    wait_for(lambda: not [one for one in threading.enumerate() if one not in before and one.name == "task-events"])

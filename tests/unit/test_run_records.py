@@ -71,16 +71,16 @@ def test_result_raises_the_bodys_exception_with_the_text_of_its_traceback() -> N
 
 
 def test_result_says_why_there_is_none(manager: TaskManager, clock: VirtualClock) -> None:
-    sample = manager.add(lambda: [1], every(1).hours, name="sample")
+    sample = manager.add(lambda: {1}, every(1).hours, name="sample")
     sample.disable("on holiday")
     with manager:
         with pytest.raises(NoResultError, match="skipped: disabled"):
             sample.trigger().result()
         sample.enable()
         kept = sample.trigger()
-        assert kept.result() == [1]
+        assert kept.result() == {1}
         (row,) = manager.runs("sample", state="succeeded")
-        assert (row.id, row.result_text) == (kept.id, "[1]")
+        assert (row.id, row.result_text) == (kept.id, "{1}")
         with pytest.raises(NoResultError, match="only the text of its result is kept"):
             row.result()
 

@@ -214,9 +214,9 @@ def test_a_run_that_is_cancelled_while_its_failure_is_judged_is_not_repeated(
 ) -> None:
     retry = manager.store.retry
 
-    def cancelled_just_before(run: Run, attempt: int, now: datetime.datetime) -> bool:
+    def cancelled_just_before(run: Run, attempt: int, now: datetime.datetime, next_at: datetime.datetime) -> bool:
         run.cancel("by hand")
-        return retry(run, attempt, now)
+        return retry(run, attempt, now, next_at)
 
     monkeypatch.setattr(manager.store, "retry", cancelled_just_before)
     with manager:

@@ -87,6 +87,7 @@ def test_a_run_as_a_dict_is_plain() -> None:
         "duration": None,
         "lateness": None,
         "parent_id": None,
+        "token": 0,
         "attempt": 0,
         "attempts": [],
         "progress": None,
@@ -96,6 +97,7 @@ def test_a_run_as_a_dict_is_plain() -> None:
         "host": platform.node(),
         "process": None,
         "thread": None,
+        "aside": None,
     }
 
 

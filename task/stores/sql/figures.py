@@ -1,0 +1,139 @@
+"""``SqlFigures``: how tasks stand, and what has become of their runs, of one task or of all of them at once."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sql
+
+from task.runs import Run, RunState
+from task.stores.history import SAMPLE, Standing, Statistics
+from task.stores.sql import schema
+from task.stores.sql.history import UNREADABLE, SqlHistory, switch_of
+from task.stores.sql.page import Row
+from task.stores.sql.reading import HAS_PLACE, sample_of
+from task.stores.sql.rows import from_micros, moment_of
+from task.stores.sql.soundness import json_of, mended
+from task.stores.sql.statements import Select
+from task.stores.values import Summary
+
+__all__ = ["SqlFigures"]
+
+Moment = datetime.datetime
+
+runs, tasks = schema.runs, schema.tasks
+
+_TASKS = Select(tasks.select().where(tasks.c.namespace == sql.bindparam("space")), tasks.c.name)
+
+#: What people see of the last run of a task.
+_LAST = Select(
+    sql.select(*(runs.c[name] for name in ("id", "task", "trigger", "state", "reason", "error"))).add_columns(
+        *(runs.c[name] for name in ("slot", "queued_at", "started_at", "finished_at"))
+    ),
+    runs.c.id,
+)
+
+
+class SqlFigures(SqlHistory):
+    """The part of the ledger that counts and measures."""
+
+    def summary(self, name: str) -> Summary:
+        found = self._task_rows([name])
+        last = {key: run for key in _last_ids(found) if (run := self.find(key)) is not None}
+        return _summary(found, last)
+
+    def statistics(self, name: str) -> Statistics:
+        counts: collections.Counter[str] = collections.Counter()
+        for row in self._task_rows([name]):
+            counts.update({state: count for state, count in json_of(row["counts"], {}).items() if type(count) is int})
+        active = (
+            sql.select(runs.c.state, sql.func.count())
+            .where(runs.c.namespace == self.namespace, HAS_PLACE, runs.c.task == name)
+            .group_by(runs.c.state)
+        )
+        with self._database.read() as connection:
+            under_way = {state: count for state, count in connection.execute(active).all() if state in _UNDER_WAY}
+            sample = connection.execute(sample_of(self.namespace, name, SAMPLE)).all()
+        counts.update(under_way)
+        told = [row for row in sample if type(row.started_at) is int and type(row.finished_at) is int]
+        return Statistics.of(name, counts, [_measured(row) for row in told])
+
+    def standing(self, names: Sequence[str], now: Moment) -> dict[str, Standing]:
+        rows: dict[str, list[Row]] = collections.defaultdict(list)
+        for row in self._task_rows(names):
+            rows[row["name"]].append(row)
+        last = self._last_runs(_last_ids(row for found in rows.values() for row in found))
+        active: dict[str, list[Run]] = collections.defaultdict(list)
+        for run in self.active():
+            active[run.task].append(run)
+        return {name: self._standing(name, rows[name], last, active[name], now) for name in names}
+
+    def _standing(
+        self, name: str, rows: Sequence[Row], last: Mapping[str, Run], active: list[Run], now: Moment
+    ) -> Standing:
+        by_scope = {row["scope"]: row for row in rows}
+        if "" not in by_scope:  # it never came to the store
+            return Standing(Summary(), active, self.switch(name, now), None)
+        own = by_scope.get(self._scope(name))
+        mark = None if own is None else from_micros(own["mark"])
+        return Standing(_summary(rows, last), active, switch_of(by_scope[""], now), mark)
+
+    def _task_rows(self, names: Iterable[str]) -> list[Row]:
+        """All that is known of these tasks, also of what each process knows of one that runs everywhere."""
+        with self._database.read() as connection:
+            found = _TASKS.rows_of(connection, {"space": self.namespace}, names)
+        return [mended(tasks, row) for row in found]
+
+    def _last_runs(self, ids: Iterable[str]) -> dict[str, Run]:
+        """Of the last runs of tasks what people see there."""
+        with self._database.read() as connection:
+            found = _LAST.rows_of(connection, {}, ids)
+        read = {row["id"]: _brief(row) or self.find(row["id"]) for row in found}
+        return {key: run for key, run in read.items() if run is not None}
+
+
+_UNDER_WAY = ("queued", "running", "retrying")
+
+
+def _brief(row: Row) -> Run | None:
+    """A run that is seen in passing; None where the row has to be looked at more closely."""
+    try:
+        run = Run(
+            row["task"],
+            row["trigger"],
+            moment_of(row["queued_at"]),
+            slot=from_micros(row["slot"]),
+            state=RunState(row["state"]),
+        )
+        run.started_at, run.finished_at = from_micros(row["started_at"]), from_micros(row["finished_at"])
+    except UNREADABLE:
+        return None
+    run.identify(row["id"])
+    run.reason, run.error = row["reason"], row["error"]
+    return run
+
+
+def _last_ids(rows: Iterable[Row]) -> list[str]:
+    return [row["last_run"] for row in rows if row["last_run"]]
+
+
+def _summary(rows: Sequence[Row], last: Mapping[str, Run]) -> Summary:
+    """Of the row of a task; of one that runs everywhere, of the rows of all its processes."""
+    skips: collections.Counter[str] = collections.Counter()
+    for row in rows:
+        if row["skips"] is not None:
+            skips.update({reason: count for reason, count in json_of(row["skips"], {}).items() if type(count) is int})
+    newest = max((last[key] for key in _last_ids(rows) if key in last), key=lambda run: run.id, default=None)
+    runs_, failures, in_a_row = (
+        sum(row[name] for row in rows) for name in ("runs", "failures", "consecutive_failures")
+    )
+    return Summary(runs_, failures, in_a_row, dict(skips), newest)
+
+
+def _measured(row: Any) -> tuple[float, float | None]:
+    """Duration and lateness, in seconds."""
+    lateness = (row.started_at - row.slot) / 1_000_000 if type(row.slot) is int else None
+    return (row.finished_at - row.started_at) / 1_000_000, lateness
