@@ -88,16 +88,18 @@ def check(names: list[str]) -> int:
 
 
 def package() -> int:
-    """Build sdist and wheel; the wheel holds `task` with its `py.typed`, and nothing else."""
+    """Build sdist and wheel; the wheel holds all of `task`, its templates and assets too, and nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         built = ask(PYTHON, "-m", "build", "--outdir", folder, ".")
         if built.returncode:
             return fail(built.stdout, built.returncode)
         (wheel,) = Path(folder).glob("*.whl")
         names = zipfile.ZipFile(wheel).namelist()
+    files = (path for path in (ROOT / "task").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    left_out = sorted({path.relative_to(ROOT).as_posix() for path in files} - set(names))
     strays = [name for name in names if not name.startswith("task/") and ".dist-info/" not in name]
-    if strays or "task/py.typed" not in names:
-        return fail(f"{wheel.name} must hold task/py.typed, and only task; strays: {strays}")
+    if strays or left_out:
+        return fail(f"{wheel.name} must hold all of task, and only that; strays: {strays}; left out: {left_out}")
     say(f"{wheel.name}: {len(names)} files")
     return 0
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [--ledger] [--output FILE]``, from the root of the repository."""
+"""``python -m benchmarks [--quick] [--ledger | --web] [--output FILE]``, from the root of the repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks.ledger_table import measure_ledger
 from benchmarks.suite import measure
-from benchmarks.table import as_markdown, as_text
+from benchmarks.table import Row, as_markdown, as_text
+from benchmarks.web_table import measure_web
 
 PAGE = """# Benchmarks
 
@@ -48,7 +49,8 @@ of one body. *A line of the log* is formatted and written to the null device; a 
 1 000. *A process of its own* is spawned for each no-op, one after another. *Wake-ups* are the voluntary context
 switches of all threads but the main one. *Memory of a job* is what Python allocates for each of 20 000.
 
-{ledger}"""
+{ledger}
+{web}"""
 
 LEDGER = """## The ledger on a database
 
@@ -67,31 +69,70 @@ manager with its usual 32 threads. *100 runs a second* come from 100 tasks, 10 m
 the newest runs, for those of one task, and for those that failed.
 """
 
+WEB = """## Pages and API under load
+
+`python -m benchmarks --web --output docs/benchmarks.md` takes these alone, in about four minutes, and writes this
+section. {machine}
+
+Gunicorn serves with 2 workers of 40 threads each, on loopback, beside what asks it: 1 000 tasks on a SQLite file with
+{runs} runs; 50 of the tasks run every ten seconds meanwhile, all of them on the page that is asked for. Every
+request is measured from the moment that it was planned for, whatever became of those before it. Flask-APScheduler's
+`GET /scheduler/jobs` tells of 1 000 jobs in a `SQLAlchemyJobStore`, which keeps no runs; it is asked twice a second.
+
+{table}
+
+*The task list* is the first page of 50 tasks, with the newest 60 outcomes of each; *the API list* tells the same as
+JSON. *Streams* are those of `/events`: 32 in each worker. A *live page* gets the task list anew when its stream tells
+of a change, as a browser does. Processor time in percent is of one core; that of the runs meanwhile is in it.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios measured in one run.")
     parser.add_argument("--quick", action="store_true", help="shorter and fewer measurements")
-    parser.add_argument("--ledger", action="store_true", help="the ledger on a database alone")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--ledger", action="store_true", help="the ledger on a database alone")
+    alone.add_argument("--web", action="store_true", help="pages and API under load alone")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the table as a Markdown page, too")
     options = parser.parse_args(arguments)
 
     def say(text: str) -> None:
         print(f"... {text}", file=sys.stderr, flush=True)
 
-    rows = [] if options.ledger else measure(options.quick, say)
-    ledger = measure_ledger(options.quick, say)
-    print(as_text([*rows, *ledger]))
-    reached = [row.reached for row in (*rows, *ledger)]
+    everything = not (options.ledger or options.web)
+    rows = measure(options.quick, say) if everything else []
+    ledger = measure_ledger(options.quick, say) if everything or options.ledger else []
+    web = measure_web(options.quick, say) if everything or options.web else []
+    print(as_text([*rows, *ledger, *web]))
+    reached = [row.reached for row in (*rows, *ledger, *web)]
     print(f"\n{reached.count('yes')} goals reached, {reached.count('no')} not.")
     if options.output is not None:
-        section = LEDGER.format(machine=_machine(), table=as_markdown(ledger))
-        if options.ledger:
-            before, _, _ = options.output.read_text(encoding="utf-8").partition(LEDGER.partition("\n")[0])
-            page = f"{before.rstrip()}\n\n{section}"
-        else:
-            page = PAGE.format(machine=_machine(), table=as_markdown(rows), ledger=section)
-        options.output.write_text(page, encoding="utf-8")
+        _write(options.output, rows, ledger, web, "100 000" if options.quick else "1 000 000")
     return 0
+
+
+def _write(output: Path, rows: list[Row], ledger: list[Row], web: list[Row], runs: str) -> None:
+    """The page, or those sections of it that were taken."""
+    sections = {}
+    if ledger:
+        sections[LEDGER] = LEDGER.format(machine=_machine(), table=as_markdown(ledger))
+    if web:
+        sections[WEB] = WEB.format(machine=_machine(), table=as_markdown(web), runs=runs)
+    if rows:
+        page = PAGE.format(machine=_machine(), table=as_markdown(rows), ledger=sections[LEDGER], web=sections[WEB])
+    else:
+        page = output.read_text(encoding="utf-8")
+        for form, section in sections.items():
+            page = _with_section(page, form.partition("\n")[0], section)
+    output.write_text(page, encoding="utf-8")
+
+
+def _with_section(page: str, heading: str, section: str) -> str:
+    """The page with another section of that heading, at its end if it had none."""
+    before, _, after = page.partition(heading)
+    following = after.find("\n## ")
+    rest = after[following + 1 :] if following >= 0 else ""
+    return f"{before.rstrip()}\n\n{section}" + (f"\n{rest}" if rest else "")
 
 
 def _machine() -> str:

@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 
-from benchmarks import cost, ledger, punctuality, runs
+from benchmarks import cost, ledger, punctuality, runs, web
 
-MEASURES = {**punctuality.MEASURES, **cost.MEASURES, **runs.MEASURES, **ledger.MEASURES}
+MEASURES = {**punctuality.MEASURES, **cost.MEASURES, **runs.MEASURES, **ledger.MEASURES, **web.MEASURES}
 
 
 def main() -> None:

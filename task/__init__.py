@@ -62,7 +62,7 @@ from task.runs import Artifact, Attempt, LogLine, ParentResults, Run, RunState, 
 from task.scheduler import Scheduler
 from task.schedules import CancelJob, Job, cron, every, next_slot, once, schedule_from_words, words
 from task.shell import ShellCommand, ShellResult, shell
-from task.stores import JournalEntry, MemoryStore, RunPage, Statistics, Store
+from task.stores import Changes, JournalEntry, MemoryStore, RunPage, Statistics, Store
 
 __all__ = [
     # declare
@@ -98,6 +98,7 @@ __all__ = [
     "RunPage",
     "Statistics",
     "JournalEntry",
+    "Changes",
     "Store",
     "MemoryStore",
     # hear

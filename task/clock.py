@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "Driven", "LoopHandle", "SystemClock", "as_local"]
+__all__ = ["Clock", "Driven", "LoopHandle", "SystemClock", "as_local", "in_zone"]
 
 
 class Driven(Protocol):
@@ -87,3 +87,16 @@ class SystemClock:
 def as_local(moment: datetime.datetime) -> datetime.datetime:
     """A moment as `schedule` keeps it: naive, in the zone of the process."""
     return moment.astimezone().replace(tzinfo=None)
+
+
+def in_zone(moment: datetime.datetime, zone: datetime.tzinfo | None = None) -> datetime.datetime:
+    """A moment in a zone, by default that of the process; as it is where that would not be in the years 1 to 9999.
+
+    >>> last = datetime.datetime(9999, 12, 31, 23, tzinfo=datetime.UTC)
+    >>> in_zone(last, datetime.timezone(datetime.timedelta(hours=14))) is last
+    True
+    """
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment

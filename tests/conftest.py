@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import multiprocessing
 import pathlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -33,7 +34,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(autouse=True)
 def every_slot_has_one_outcome(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test: its managers are stopped, and their audits find nothing."""
-    for name in ("store_url", "any_store_url", "postgres_url"):  # their databases are there until after that
+    for name in ("store_url", "any_store_url", "postgres_url", "proxy"):  # their databases are there until after that
         if name in request.fixturenames:
             request.getfixturevalue(name)
     before = set(manager_module._managers)
@@ -45,8 +46,13 @@ def every_slot_has_one_outcome(request: pytest.FixtureRequest) -> Iterator[None]
     deadline = time.monotonic() + 5
     while left := [thread for thread in threading.enumerate() if thread not in threads and _ours(thread)]:
         assert time.monotonic() < deadline, f"threads left behind: {left}"
+        for manager in list(manager_module._managers):
+            if manager.state == "stopped":  # one of an earlier test may have sent a signal after its stop
+                manager.stop()
         left[0].join(0.1)
     assert multiprocessing.active_children() == []
+    if "flask" in sys.modules:
+        assert not sys.modules["flask"].has_app_context(), "a context of an application is left behind"
 
 
 def _ours(thread: threading.Thread) -> bool:

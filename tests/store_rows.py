@@ -32,7 +32,7 @@ def insert_runs(
     blank = dict.fromkeys(schema.runs.c.keys())
     common = {"namespace": "default", "task": task, "scope": "", "epoch": 0, "count": 1, "trigger": "manual"}
     common |= {"place": 0, "max_concurrent": 1, "overlap": "skip", "attempt": 1, "result_is_json": 0}
-    common |= {"declared": 1, "portable": 1, "rerun": 0, "reruns": 0, "token": 1}
+    common |= {"declared": 1, "portable": 1, "rerun": 0, "reruns": 0, "token": 1, "changed": 0}
     rows = []
     for number in range(count):
         at = since + datetime.timedelta(seconds=number)

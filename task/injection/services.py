@@ -77,10 +77,18 @@ class Services:
             )
         provision = _provision_of(service, value_or_factory, scope)
         with self._providing:
-            provisions = {**self._provisions, service: provision}
-            shared = {key: each for key, each in provisions.items() if each.ready or each.scope == "manager"}
-            self._registry, self._shared_registry = self._registry_of(provisions), self._registry_of(shared)
-            self._provisions = provisions
+            self._begin_anew({**self._provisions, service: provision})
+
+    def _begin_anew(self, provisions: dict[type, Provision]) -> None:
+        shared = {key: each for key, each in provisions.items() if each.ready or each.scope == "manager"}
+        self._registry, self._shared_registry = self._registry_of(provisions), self._registry_of(shared)
+        self._provisions = provisions
+
+    def provide_as(self, other: Services) -> None:
+        """Provide what *other* does; what it shares among the runs of a manager is made anew here."""
+        if other._provisions:
+            with self._providing:
+                self._begin_anew({**self._provisions, **other._provisions})
 
     def __contains__(self, hint: object) -> bool:
         """Whether a parameter of that type is filled in."""

@@ -10,13 +10,14 @@ from typing import Any
 
 import schedule
 
+from task.clock import in_zone
 from task.models.function import TaskFunction
 from task.pipeline import Pipeline
 from task.runs import Run, RunState
 from task.schedules import cadence
 from task.stores import Standing, Store, Switch
 
-__all__ = ["Health", "congestion", "task_details"]
+__all__ = ["Health", "congestion", "is_overdue", "task_details"]
 
 #: A run that has waited for a place for so long makes the manager unhealthy. Seconds.
 QUEUE_GRACE = 60.0
@@ -93,12 +94,12 @@ def _detail(task: TaskFunction[..., Any], standing: Standing, now: Moment, runni
         "description": inspect.getdoc(task.spec.func) or "",
         "schedules": schedules,
         "last_run": _last_run(summary.last, active, task.schedules),
-        "next_run": None if slot is None else slot.astimezone().isoformat(),
+        "next_run": None if slot is None else in_zone(slot).isoformat(),
         "running": any(run.state is RunState.RUNNING or run.overrunning for run in active),
         "queued": any(run.state is RunState.QUEUED for run in active),
         "retrying": any(run.state is RunState.RETRYING for run in active),
         "overrunning": any(run.overrunning for run in active),
-        "overdue": _overdue(task, active, mark, now),
+        "overdue": is_overdue(task, active, mark, now),
         "progress": _progress(active),
         "enabled": switch.enabled,
         "paused": False,
@@ -116,7 +117,7 @@ def _detail(task: TaskFunction[..., Any], standing: Standing, now: Moment, runni
     }
 
 
-def _overdue(task: TaskFunction[..., Any], active: list[Run], mark: Moment | None, now: Moment) -> bool:
+def is_overdue(task: TaskFunction[..., Any], active: Sequence[Run], mark: Moment | None, now: Moment) -> bool:
     """Whether a run waits for too long for a place, or its body still goes on although newer slots have come."""
     grace = task.spec.misfire_grace
     return any(
@@ -160,13 +161,14 @@ def _schedule_detail(job: schedule.Job, running: bool) -> dict[str, Any]:
 
 def _local(moment: Moment | None) -> str | None:
     """`schedule` keeps naive local times; people and programs get the offset with them."""
-    return None if moment is None else moment.astimezone().isoformat()
+    return None if moment is None else in_zone(moment).isoformat()
 
 
 def _outcome(run: Run | None) -> dict[str, Any] | None:
     if run is None:
         return None
     return {
+        "run": run.id,
         "state": str(run.state),
         "trigger": run.trigger,
         "finished_at": None if run.finished_at is None else run.finished_at.astimezone().isoformat(),

@@ -60,6 +60,10 @@ class Entries:
                 self._follow([one.row for one in self._pipeline.store.entries()])
                 self._changed = changed
 
+    def begin_anew(self) -> None:
+        """The store is another one, which has what that before had."""
+        self._changed = None
+
     def follow_own(self, rows: list[RecurringRow]) -> None:
         """These were put just now, by this process: if nothing else has changed, nothing else is read."""
         changed = self._pipeline.store.entries_changed()
@@ -129,9 +133,11 @@ class Entries:
 
     def outdated(self, names: Collection[str]) -> Collection[str]:
         """Those that were changed since they were read: what they were must not be declared again."""
-        if self._pipeline.store.entries_changed() == self._changed:
+        store = self._pipeline.store
+        if store.entries_changed() == self._changed:
             return ()
-        stored = {one.row.name: one.row for one in self._pipeline.store.entries()}
+        found = store.entries(*names) if len(names) == 1 else store.entries()  # of those that come one by one, not all
+        stored = {one.row.name: one.row for one in found}
         return {name for name in names if name not in self._seen or stored.get(name) != self._seen[name].row}
 
     def refused(self, name: str, error: Exception) -> None:

@@ -8,17 +8,17 @@ import inspect
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import schedule
 
 from task.clock import SystemClock
-from task.errors import DeclarationError, DeclarationTypeError
+from task.errors import DeclarationTypeError
 from task.events import task_disabled, task_enabled
+from task.models.switches import check_switch
 from task.pipeline import Binding, Pipeline, name_of
 from task.runs import Run, RunState
-from task.schedules import shorten
 from task.spec import TaskSpec
 from task.stores import MemoryStore, Switch
 
@@ -77,7 +77,7 @@ class TaskFunction(Generic[P, R]):
         return cls(TaskSpec.declare(func, schedule, **options), static=static)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        binding = self.binding
+        binding = self._acting
         result: R = binding.pipeline.call(binding, args, kwargs)
         return result
 
@@ -103,14 +103,14 @@ class TaskFunction(Generic[P, R]):
     @property
     def is_running(self) -> bool:
         """Whether a run of it is under way at its owner."""
-        binding = self.binding
+        binding = self._acting
         active = binding.pipeline.store.active(self.name)
         return any(run.state is RunState.RUNNING or run.overrunning for run in active)
 
     @property
     def is_enable(self) -> bool:
         """Whether its operator switch is on."""
-        binding = self.binding
+        binding = self._acting
         return binding.pipeline.store.switch(self.name, binding.pipeline.clock.now()).enabled
 
     # What can be done with it.
@@ -120,8 +120,8 @@ class TaskFunction(Generic[P, R]):
 
         *by* is who does it, for the journal; else the user of this process and its host.
         """
-        pipeline, who = self.binding.pipeline, name_of(by)
-        self._turn(Switch(True, at=pipeline.clock.now(), by=who))
+        pipeline, who = self._acting.pipeline, name_of(by)
+        pipeline.store.turn(self.name, Switch(True, at=pipeline.clock.now(), by=who))
         pipeline.journal("enabled", self.name, None, who)
         pipeline.tell(task_enabled, name=self.name)
 
@@ -129,15 +129,12 @@ class TaskFunction(Generic[P, R]):
         """Turn the operator switch off: slots, calls and triggers are skipped, and recorded as such.
 
         *note* says why; *until* (aware) turns it on again by itself; *by* is who does it, for the journal. A run under
-        way goes on. On a store that processes share it is off in all of them. Raises `DeclarationError` for a naive
-        *until*.
+        way goes on. On a store that processes share it is off in all of them. Raises `DeclarationError` for an
+        *until* that is naive, or not within the years 1970 to 8999.
         """
-        if note is not None and not isinstance(note, str):
-            raise DeclarationTypeError(f"Task {self.name!r}: note is text, not {shorten(note)}.")
-        if until is not None and (not isinstance(until, datetime.datetime) or until.utcoffset() is None):
-            raise DeclarationError(f"Task {self.name!r}: until is an aware datetime, not {shorten(until)}.")
-        pipeline, who = self.binding.pipeline, name_of(by)
-        self._turn(Switch(False, note, until, pipeline.clock.now(), who))
+        check_switch(f"Task {self.name!r}", False, note, until)
+        pipeline, who = self._acting.pipeline, name_of(by)
+        pipeline.store.turn(self.name, Switch(False, note, until, pipeline.clock.now(), who))
         end = None if until is None else f"until {until.isoformat(timespec='seconds')}"
         pipeline.journal("disabled", self.name, ", ".join(filter(None, [note, end])) or None, who)
         pipeline.tell(task_disabled, name=self.name, note=note)
@@ -152,13 +149,33 @@ class TaskFunction(Generic[P, R]):
         parameter that the body does not take, that is missing, or (with the extra ``web``) of another type than it is
         annotated with; `ManagerStateError` when no manager runs the task.
         """
-        binding = self.binding
-        return binding.pipeline.trigger(binding, parameters)
+        return self.trigger_by(None, parameters)
+
+    def trigger_by(self, by: str | None, parameters: Mapping[str, Any]) -> Run:
+        """`trigger`, with the name of who does it for the journal; None: the user of this process and its host.
+
+        >>> from task import TaskManager
+        >>> manager = TaskManager([])
+        >>> sample = manager.add(lambda: None, name="sample")
+        >>> with manager:
+        ...     _ = sample.trigger_by("ada", {})
+        ...     manager.journal("sample")[0].who
+        'ada'
+        """
+        binding = self._acting
+        return binding.pipeline.trigger(binding, parameters, by=by)
 
     @property
     def parameters_schema(self) -> dict[str, Any]:
-        """What `trigger` takes, as JSON Schema. Raises `MissingExtraError` without the extra ``web``."""
-        return self.binding.parameters.schema()
+        """What `trigger` takes, as JSON Schema, without defaults that are secret.
+
+        Raises `MissingExtraError` without the extra ``web``.
+        """
+        schema = self.binding.parameters.schema()
+        defaults = {name: one["default"] for name, one in schema["properties"].items() if "default" in one}
+        for name in defaults.keys() - self.binding.without_secrets(defaults).keys():
+            del schema["properties"][name]["default"]
+        return schema
 
     # How it is tied.
 
@@ -172,6 +189,13 @@ class TaskFunction(Generic[P, R]):
             private = self.__dict__.setdefault("_private", self._bound_privately())
         assert private is not None
         return private
+
+    @property
+    def _acting(self) -> Binding:
+        """The binding of who acts for its owner here and now (`Embedding.defer_to`); else `binding`."""
+        binding = self.binding
+        acting = binding.pipeline.acting
+        return binding if acting is None else acting(self.name) or binding
 
     def _bound_privately(self) -> Binding:
         store = MemoryStore()

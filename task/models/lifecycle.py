@@ -53,6 +53,8 @@ class Lifecycle:
         self.pid: int | None = None
         #: Whether a forked child starts it by itself, if it ran; and in such a child, that this is about to happen.
         self.restarts = self.restarting = False
+        #: Why it could not be started last; None when it could, or nobody has tried.
+        self.failure: str | None = None
         #: Called when it has stopped, also where that happens behind a run.
         self.on_stopped: Callable[[], object] = bool
         self._owner = owner
@@ -60,7 +62,7 @@ class Lifecycle:
         self._pipeline = pipeline
         self._scheduler = scheduler
         self._clock = scheduler.clock
-        self._max_workers = max_workers
+        self.max_workers = max_workers
         self._plain = PlainJobs(scheduler, pipeline)
         pipeline.closed = "the manager does not run yet; call run()"
         self._renew_locks()
@@ -87,13 +89,25 @@ class Lifecycle:
 
     def start(self) -> None:
         """Discover, schedule, and start the loop; running already, only discover."""
+        try:
+            begun = self._start()
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            raise
+        self.failure = None
+        for found in list(self._registry.tasks.values()) if begun else ():
+            if found.spec.run_at_start:
+                self._run_at_start(found.binding)
+
+    def _start(self) -> bool:
+        """False when it was running already."""
         with self.lock:
             if self.forked():
                 self._begin_in_child()
             self._registry.discover()
             self._pipeline.tracing = _find_tracing()
             if self.state == "running":
-                return
+                return False
             if self._scheduler.owner() not in (None, self._owner) and self._scheduler.is_running():
                 raise ManagerStateError(
                     "This scheduler is run by another manager. Give each manager a scheduler of its own."
@@ -109,9 +123,7 @@ class Lifecycle:
                 self._close("the manager did not start")
                 raise
             self.state = "running"
-        for found in list(self._registry.tasks.values()):
-            if found.spec.run_at_start:
-                self._run_at_start(found.binding)
+        return True
 
     def _run_at_start(self, binding: Binding) -> None:
         try:
@@ -133,7 +145,7 @@ class Lifecycle:
         self._plain.forget()
         capture_logs()
         make_executors = getattr(self._clock, "executors", Executors)
-        self._pipeline.open(make_executors(self._max_workers, self._pipeline.placing.pools))
+        self._pipeline.open(make_executors(self.max_workers, self._pipeline.placing.pools))
         self._scheduler.look_at_clock()  # it may have been set while nobody looked
         self._pipeline.steering.begin()
         self._registry.schedule_all()

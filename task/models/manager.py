@@ -19,6 +19,7 @@ from task.errors import DeclarationError, DeclarationTypeError, ManagerStateErro
 from task.log import logger
 from task.models.details import Health, congestion, task_details
 from task.models.discovery import calling_namespace
+from task.models.embedding import Embedding
 from task.models.function import TaskFunction
 from task.models.lifecycle import Lifecycle, SignalReceived
 from task.models.records import Records
@@ -29,7 +30,7 @@ from task.runs import Run, artifact_folder
 from task.scheduler import Scheduler
 from task.schedules import shorten
 from task.spec import Schedules, TaskOptions
-from task.stores import Finding, JournalEntry, Retention, RunPage, Statistics, Store, Wanted, open_store
+from task.stores import Changes, Finding, JournalEntry, Retention, RunPage, Statistics, Store, Wanted, open_store
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -132,7 +133,12 @@ class TaskManager:
         #: Entries on schedules that are made at run time.
         self.recurring = Recurring(self._registry, self._pipeline, self._lifecycle.check_not_forked)
         self._lifecycle.on_stopped = functools.partial(_running.discard, self)
-        self._lifecycle.restarts = _check_restart(restart_after_fork, self.store)
+        self.restart_after_fork = restart_after_fork
+        made_with = store is not None, namespace, lost_after
+        #: The manager as a part of a framework.
+        self.embedding = Embedding(
+            self, self._registry, self._pipeline, self._lifecycle, made_with, TaskManager.__init__
+        )
         _managers.add(self)
 
     # The loop.
@@ -212,6 +218,11 @@ class TaskManager:
         """All that is known of each task now, as JSON-ready values; docs/reference.md lists the keys."""
         running = self._lifecycle.state == "running" and not self._lifecycle.forked()
         return task_details(self.tasks, self.store, self.clock.now(), running)
+
+    def task_detail(self, name: str) -> dict[str, Any]:
+        """What `tasks_detail` has of one task, or of a recurring entry that is run here. Raises `UnknownTaskError`."""
+        running = self._lifecycle.state == "running" and not self._lifecycle.forked()
+        return task_details([self[name]], self.store, self.clock.now(), running)[0]
 
     def __getitem__(self, name: str) -> AnyTask:
         """The task or recurring entry called *name*. Raises `UnknownTaskError` with the nearest names."""
@@ -316,6 +327,20 @@ class TaskManager:
         self._pipeline.services.provide(service, value_or_factory, scope)
         self._registry.plan_again()
 
+    # After a fork.
+
+    @property
+    def restart_after_fork(self) -> bool:
+        """Whether it starts by itself in a child that is forked while it runs; it can be set at any time.
+
+        Raises `DeclarationError` for a store that processes do not share, and `DeclarationTypeError`.
+        """
+        return self._lifecycle.restarts
+
+    @restart_after_fork.setter
+    def restart_after_fork(self, restarts: bool) -> None:
+        self._lifecycle.restarts = _check_restart(restarts, self.store)
+
     def pause(self, by: str | None = None) -> None:
         """Pause all tasks: slots, calls and triggers are skipped, and recorded so. *by* is who does it."""
         who = name_of(by)
@@ -388,6 +413,28 @@ class TaskManager:
         """
         return self._records.journal(task, limit)
 
+    def changes(self, since: str | None = None, limit: int = 500) -> Changes:
+        """What has changed since a position, in all processes on the store, at most *limit* (1 to 1000) of each kind.
+
+        ``runs``: those that are new, or whose state, progress or log is not as it was: each once, as it is now, without
+        its log, parameters and result. ``journal``: who has steered what. The oldest changes come first, and
+        ``position`` is what to ask with the next time; without *since*, it is the present one, and nothing is told.
+        What was dropped from the history is not told of. It costs next to nothing where nothing has changed.
+
+        Raises `ParameterError` for what is no position of this store: it has been begun anew, and what was read of it
+        before is to be read again.
+
+        >>> manager = TaskManager([])
+        >>> greet = manager.add(lambda name: f"Hello, {name}", name="greet")
+        >>> with manager:
+        ...     before = manager.changes().position
+        ...     _ = manager.trigger("greet", name="Ada").result(timeout=5)
+        ...     changes = manager.changes(before)
+        ...     [(run.task, str(run.state)) for run in changes.runs], [entry.what for entry in changes.journal]
+        ([('greet', 'succeeded')], ['triggered'])
+        """
+        return self._records.changes(since, limit)
+
     def audit(self, since: Moment | None = None, until: Moment | None = None) -> list[Finding]:
         """Every slot in ``(since, until]`` that has not exactly one outcome: empty when all is well.
 
@@ -412,6 +459,8 @@ class TaskManager:
             cause = f"forked: the manager was started in process {state.pid}; call run() in this one"
             return Health(False, "forked", pid, (cause,))
         causes = [ailment for ailment in (self.scheduler.ailment(), self.store.ailment) if ailment is not None]
+        if state.failure is not None:
+            causes.insert(0, f"it could not be started: {state.failure}")
         if self._pipeline.watch is not None and self._pipeline.watch.blocked is not None:
             causes.append(self._pipeline.watch.blocked)
         causes += congestion(list(self._registry.tasks.values()), self._pipeline)
@@ -444,6 +493,9 @@ def _stop_all() -> None:
     for manager in list(_running):
         try:
             manager.stop(max(0.0, deadline - time.monotonic()))
+        except KeyboardInterrupt:  # who presses Ctrl-C again waits for nothing more
+            logger.warning("Interrupted again at the exit of the program: the runs under way are left, and become lost")
+            return
         except Exception:
             logger.exception("A manager could not be stopped at the exit of the program")
 

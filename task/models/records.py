@@ -8,7 +8,7 @@ from task.errors import ParameterError, UnknownRunError
 from task.pipeline import Elsewhere, Pipeline
 from task.runs import Run
 from task.schedules import shorten
-from task.stores import JournalEntry, RunPage, Statistics, Wanted, check_limit
+from task.stores import Changes, JournalEntry, RunPage, Statistics, Wanted, check_amount, check_limit
 
 __all__ = ["Records"]
 
@@ -58,6 +58,12 @@ class Records:
         if task is not None:
             self._check_known(task)
         return self._pipeline.store.journal(task, limit)
+
+    def changes(self, since: str | None, limit: int) -> Changes:
+        """What has changed since a position. Raises `ParameterError`."""
+        check_amount(limit)
+        found = self._pipeline.store.changes(since, limit)
+        return found._replace(runs=[self._at_hand(run) for run in found.runs])
 
     def _check_known(self, task: str) -> None:
         if task not in self._pipeline.store.names():

@@ -19,11 +19,11 @@ from task.errors import (
 from task.models.entries import Entries
 from task.models.function import TaskFunction
 from task.models.registry import Registry
+from task.models.switches import check_switch
 from task.models.terms import (
     TERMS,
     RecurringEntry,
     check_name,
-    check_switch,
     check_terms,
     entry_of,
     export_entries,
@@ -67,7 +67,7 @@ class Recurring:
         #: Raises in a forked child.
         self._check_process = check_process
         self._entries = Entries(registry, pipeline)
-        self.look_for = self._entries.look_for
+        self.look_for, self.begin_anew = self._entries.look_for, self._entries.begin_anew
 
     # To look at.
 
@@ -110,7 +110,7 @@ class Recurring:
         registered here, `ScheduleError`, `ParameterError` and `DeclarationError` for what else cannot be.
         """
         asked = {"task": task, "schedule": schedule, "parameters": parameters, "max_concurrent": max_concurrent}
-        check_switch(check_name(name), enabled, None, None)
+        check_switch(f"Recurring entry {check_name(name)!r}", enabled, None, None)
         self._put({name: (asked, Switch(enabled))}, replace=False, by=by)
         return self.get(name)
 

@@ -67,6 +67,10 @@ class Registry:
         exclude: Collection[str] = (),
     ) -> None:
         self.tasks: dict[str, AnyTask] = {}
+        #: Those of them that were not found, but added.
+        self.added: dict[str, AnyTask] = {}
+        #: Where tasks are found.
+        self.sources = sources
         #: Those of them that are recurring entries (`manager.recurring`), and who keeps these.
         self.entries: set[str] = set()
         self.keeper: EntryKeeper | None = None
@@ -85,7 +89,6 @@ class Registry:
         self._owner = owner
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._sources = sources
         self._removed: weakref.WeakSet[TaskSpec] = weakref.WeakSet()
         self.renew_lock()
         _registries.add(self)
@@ -97,7 +100,7 @@ class Registry:
     def discover(self) -> None:
         """Register what is found on the sources by now."""
         with self.lock:
-            for found in discover(self._sources):
+            for found in discover(self.sources):
                 if found.spec not in self._removed and found.name not in self.excluded:
                     self._register(found)
 
@@ -108,7 +111,8 @@ class Registry:
             return found
         with self.lock:
             self._removed.discard(found.spec)
-            return self._register(found)
+            registered = self.added[found.name] = self._register(found)
+            return registered
 
     def find(self, name: str) -> AnyTask:
         """The task called *name*. Raises `UnknownTaskError` with the nearest names."""
@@ -129,6 +133,7 @@ class Registry:
                 raise UnknownTaskError(f"{name!r} is a recurring entry: use manager.recurring.remove({name!r}).")
             self._take_out(found, "the task was removed", retire=not self._shared(found))
             self._removed.add(found.spec)
+            self.added.pop(name, None)
             found.unbind(self._owner)
             if self.keeper is not None:
                 self.keeper.came_or_went(name)
@@ -380,8 +385,8 @@ class Registry:
 
     def warn_of_nothing(self) -> None:
         """Say where was looked, when no task was found."""
-        if not self.tasks and self._sources[0] != []:
-            looked = " and ".join(describe_source(source) for source in self._sources if source is not self._owner)
+        if not self.tasks and self.sources[0] != []:
+            looked = " and ".join(describe_source(source) for source in self.sources if source is not self._owner)
             logger.warning("The manager found no task in %s; add some with manager.task or add().", looked)
 
     def warn_of_twins(self) -> None:
@@ -390,7 +395,7 @@ class Registry:
         others = [
             other
             for other in list(_registries)
-            if other is not self and other.scheduling and other._pipeline.store is not self._pipeline.store
+            if other is not self and other.scheduling and not self._pipeline.store.is_one_with(other._pipeline.store)
             if any(found.spec in mine for found in list(other.tasks.values()))
         ]
         if others:

@@ -12,6 +12,7 @@ import schedule as schedule_library
 
 from task.errors import DeclarationError, DeclarationTypeError, ParameterError, ScheduleError, did_you_mean
 from task.models.function import TaskFunction
+from task.models.switches import check_switch
 from task.runs import Redactor
 from task.schedules import Line, OnceJob, live_copy, schedule_from_words, shorten, words
 from task.stores import RecurringRecord, RecurringRow, Switch, lapsed
@@ -20,7 +21,6 @@ __all__ = [
     "TERMS",
     "RecurringEntry",
     "check_name",
-    "check_switch",
     "check_terms",
     "entry_of",
     "export_entries",
@@ -34,6 +34,9 @@ TERMS = ("task", "schedule", "parameters", "max_concurrent")
 
 #: How much of the parameters of an entry is kept. Characters of JSON.
 PARAMETERS_LIMIT = 64_000
+
+#: How deep they may nest. Levels of lists and dicts.
+DEPTH_LIMIT = 100
 
 #: How many runs of an entry may be allowed at once.
 MOST_AT_ONCE = 100_000
@@ -105,7 +108,7 @@ def parameters_of(row: RecurringRow) -> dict[str, Any]:
     """What an entry passes; nothing where the store's text is unreadable: then it is not run, and that is told."""
     try:
         read = json.loads(row.parameters)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 
@@ -190,6 +193,11 @@ def _as_json(name: str, given: dict[str, Any]) -> str:
                 f"Recurring entry {name!r}: the parameter {key!r} is no JSON, and so cannot be kept in the store: "
                 f"{shorten(value)}. Give text, numbers, True, False, None, and lists and dicts of these."
             )
+    if _nests_deeper(given, DEPTH_LIMIT):
+        raise ParameterError(
+            f"Recurring entry {name!r}: its parameters nest deeper than {DEPTH_LIMIT} levels, which not every "
+            "reader of JSON can follow. Pass the name of a file, or the key of a record."
+        )
     text = json.dumps(given, sort_keys=True)
     if len(text) > PARAMETERS_LIMIT:
         raise ParameterError(
@@ -197,6 +205,14 @@ def _as_json(name: str, given: dict[str, Any]) -> str:
             "kept. Pass the name of a file, or the key of a record."
         )
     return text
+
+
+def _nests_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and dicts are in each other on more than so many levels."""
+    if not isinstance(value, (dict, list, tuple)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_nests_deeper(one, levels - 1) for one in inner)
 
 
 def _check_count(name: str, value: Any) -> int:
@@ -264,15 +280,5 @@ def _switch_of(name: str, one: Mapping[str, Any]) -> Switch:
         moment = None if until is None else datetime.datetime.fromisoformat(until)
     except (TypeError, ValueError):
         moment = until
-    check_switch(name, enabled, note, moment)
+    check_switch(f"Recurring entry {name!r}", enabled, note, moment)
     return Switch(enabled, note, None if moment is None else moment.astimezone(datetime.UTC))
-
-
-def check_switch(name: str, enabled: object, note: object, until: object) -> None:
-    """Raise `DeclarationTypeError` or `DeclarationError` for what is no switch."""
-    if not isinstance(enabled, bool):
-        raise DeclarationTypeError(f"Recurring entry {name!r}: enabled is True or False, not {shorten(enabled)}.")
-    if note is not None and not isinstance(note, str):
-        raise DeclarationTypeError(f"Recurring entry {name!r}: note is text, not {shorten(note)}.")
-    if until is not None and (not isinstance(until, datetime.datetime) or until.utcoffset() is None):
-        raise DeclarationError(f"Recurring entry {name!r}: until is an aware datetime, not {shorten(until)}.")

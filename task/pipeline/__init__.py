@@ -6,5 +6,6 @@ from task.pipeline.outcome import describe
 from task.pipeline.pipeline import Pipeline
 from task.pipeline.placing import Placing
 from task.pipeline.steering import Elsewhere
+from task.pipeline.surroundings import Surround
 
-__all__ = ["Binding", "Elsewhere", "Pipeline", "Placing", "describe", "name_of"]
+__all__ = ["Binding", "Elsewhere", "Pipeline", "Placing", "Surround", "describe", "name_of"]

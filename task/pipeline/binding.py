@@ -136,6 +136,13 @@ class Binding:
         redactor = Redactor(self.spec.policy.redact, {**parameters, **given})
         return redactor, redactor.mapping_at_last(parameters)
 
+    def without_secrets(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Of values that are declared of it, those in which no secret is that is declared of it, too."""
+        if not self.spec.policy.redact:
+            return dict(values)
+        masked = (self.redaction or self._redaction(self.spec.parameters, ()))[0].mapping_at_last(values)
+        return {key: value for key, value in values.items() if masked[key] is value or masked[key] == value}
+
     @property
     def parameters(self) -> Parameters:
         """What a caller may pass."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import describe
+from task.pipeline.surroundings import entered
 from task.runs import Run, set_current_run
 from task.spec import accepts_run
 
@@ -20,20 +21,26 @@ Callback = Callable[..., object]
 def call_back(binding: Binding, run: Run, callback: Callback) -> object:
     """Call it here, with the run if it accepts an argument."""
     try:
-        return callback(run) if accepts_run(callback) else callback()
+        with entered(binding.pipeline.surroundings):
+            return _call(callback, run)
     except BaseException as error:
         _failed(binding, run, callback, error)
-        return None
+    return None
 
 
 async def call_back_async(binding: Binding, run: Run, callback: Callback) -> None:
     """The same on an event loop, where what it returns may be awaited."""
-    answer = call_back(binding, run, callback)
-    if inspect.isawaitable(answer):
-        try:
-            await answer
-        except BaseException as error:
-            _failed(binding, run, callback, error)
+    try:
+        with entered(binding.pipeline.surroundings):
+            answer = _call(callback, run)
+            if inspect.isawaitable(answer):
+                await answer
+    except BaseException as error:
+        _failed(binding, run, callback, error)
+
+
+def _call(callback: Callback, run: Run) -> object:
+    return callback(run) if accepts_run(callback) else callback()
 
 
 def call_back_elsewhere(binding: Binding, run: Run, callbacks: Sequence[Callback]) -> None:

@@ -11,8 +11,9 @@ from task.errors import BrokenScheduleError, StoreError
 from task.events import run_missed
 from task.log import logger
 from task.pipeline.binding import Binding
+from task.pipeline.surroundings import entered
 from task.runs import Run, Trigger
-from task.schedules import Due, Missed
+from task.schedules import Due, Missed, shorten
 
 if TYPE_CHECKING:
     from task.pipeline.pipeline import Pipeline
@@ -65,9 +66,17 @@ class Claims:
             self._pipeline.scheduler.release(entry)
 
     def _claim_judged(self, binding: Binding, due: Due, hold: bool = True) -> None:
-        conditions = binding.spec.policy.only_if
-        unwanted = refusal(binding.name, conditions, due.slot) if conditions and due.slot is not None else None
-        self._claim(binding, due, unwanted, hold)
+        asked = due.slot is not None and binding.spec.policy.only_if
+        self._claim(binding, due, self._refusal(binding, due.slot) if asked and due.slot is not None else None, hold)
+
+    def _refusal(self, binding: Binding, slot: Moment) -> str | None:
+        """Why the conditions of a task refuse a slot. They run inside of what its body does."""
+        try:
+            with entered(self._pipeline.surroundings):
+                return refusal(binding.name, binding.spec.policy.only_if, slot)
+        except Exception as error:  # who cannot be asked gives no permission
+            logger.exception("Task %r: its conditions cannot be asked; the slot of %s is refused", binding.name, slot)
+            return f"only_if cannot be asked: {type(error).__name__}: {shorten(str(error), 100)}"
 
     def _claim(self, binding: Binding, due: Due, unwanted: str | None = None, hold: bool = True) -> None:
         """Claim a slot. A held entry waits, with *hold*, for the end of its run."""

@@ -16,6 +16,7 @@ from task.events import run_overrunning, run_started
 from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.outcome import refuse_unfinished
+from task.pipeline.surroundings import entered
 from task.runs import OUT_OF_TIME, Run, RunState, set_current_run
 from task.schedules import started
 
@@ -75,6 +76,14 @@ class Execution:
             failure = None  # it holds this frame, and this frame it: neither may wait for the garbage collector
 
     def _perform(self, binding: Binding, run: Run) -> Any:
+        surroundings = self._pipeline.surroundings
+        if not surroundings:
+            return self._call(binding, run)
+        with entered(surroundings):
+            return self._call(binding, run)
+
+    @staticmethod
+    def _call(binding: Binding, run: Run) -> Any:
         parameters = run.parameters or {}
         if binding.plan is None:
             return binding.call(**parameters)
@@ -106,6 +115,14 @@ class Execution:
             failure = None  # as in `_attempt`
 
     async def _perform_async(self, binding: Binding, run: Run) -> Any:
+        surroundings = self._pipeline.surroundings
+        if not surroundings:
+            return await self._call_async(binding, run)
+        with entered(surroundings):
+            return await self._call_async(binding, run)
+
+    @staticmethod
+    async def _call_async(binding: Binding, run: Run) -> Any:
         parameters = run.parameters or {}
         if binding.plan is None:
             return await binding.call(**parameters)
@@ -114,6 +131,14 @@ class Execution:
 
     def perform_call(self, binding: Binding, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """The body of a direct call, with what it lacks filled in."""
+        surroundings = self._pipeline.surroundings
+        if not surroundings:
+            return self._call_with(binding, run, args, kwargs)
+        with entered(surroundings):
+            return self._call_with(binding, run, args, kwargs)
+
+    @staticmethod
+    def _call_with(binding: Binding, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if binding.plan is None:
             return binding.body(*args, **kwargs)
         with binding.plan.fill(run, binding.plan.parameters.given(args, kwargs)) as filled:
@@ -123,6 +148,14 @@ class Execution:
         self, binding: Binding, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """The same, awaited."""
+        surroundings = self._pipeline.surroundings
+        if not surroundings:
+            return await self._call_with_async(binding, run, args, kwargs)
+        with entered(surroundings):
+            return await self._call_with_async(binding, run, args, kwargs)
+
+    @staticmethod
+    async def _call_with_async(binding: Binding, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if binding.plan is None:
             return await binding.body(*args, **kwargs)
         async with binding.plan.fill_async(run, binding.plan.parameters.given(args, kwargs)) as filled:

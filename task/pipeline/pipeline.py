@@ -20,11 +20,12 @@ from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.claims import Claims
 from task.pipeline.execution import Execution
-from task.pipeline.journal import trigger_note, write
+from task.pipeline.journal import name_of, trigger_note, write
 from task.pipeline.patience import SerialPatience
 from task.pipeline.placing import Placing
 from task.pipeline.settlement import Settlement
 from task.pipeline.steering import Elsewhere, Steering
+from task.pipeline.surroundings import Surround
 from task.pipeline.watch import Watch
 from task.pipeline.withdrawal import Withdrawal
 from task.runs import ParentResults, Run, RunState, Trigger, peek_current_run, set_current_run
@@ -54,9 +55,8 @@ class Pipeline:
         executors: Executors | None = None,
         scheduler: Scheduler | None = None,
     ) -> None:
-        self.store = store
         self.clock = clock
-        store.go_by(clock)
+        self.keep_in(store)
         self.executors = executors
         self.scheduler = scheduler
         #: Who sends the signals.
@@ -70,6 +70,10 @@ class Pipeline:
         self.placing = Placing()
         #: The folder in which runs keep their artifacts (an absolute path).
         self.artifacts: str | None = None
+        #: The binding of another manager that acts for this one's here and now, by the name of the task.
+        self.acting: Callable[[str], Binding | None] | None = None
+        #: What bodies and callbacks run inside of.
+        self.surroundings: tuple[Surround, ...] = ()
         self.services = Services()
         self.services.of_run(ParentResults, lambda run: run.inputs or ParentResults())
         #: What becomes of a slot that the store cannot be asked about: it waits, or runs all the same.
@@ -83,6 +87,11 @@ class Pipeline:
         self.withdrawal = Withdrawal(self)
         self._patience = None if scheduler is None else SerialPatience(clock, scheduler)
         self.watch = None if scheduler is None else Watch(self, scheduler)
+
+    def keep_in(self, store: Store) -> None:
+        """Let *store* be the ledger."""
+        store.go_by(self.clock)
+        self.store = store
 
     def open(self, executors: Executors) -> None:
         """Admit runs from now on."""
@@ -136,8 +145,11 @@ class Pipeline:
         logger.info("Task %r was skipped (%s, %s): %s", run.task, run.trigger, run.slot or "no slot", run.reason)
         self.tell(run_skipped, run=run)
 
-    def trigger(self, binding: Binding, parameters: Mapping[str, Any], trigger: Trigger = "manual") -> Run:
-        """A run by hand: check its parameters, claim it and hand it over."""
+    def trigger(
+        self, binding: Binding, parameters: Mapping[str, Any], trigger: Trigger = "manual", by: str | None = None
+    ) -> Run:
+        """A run by hand: check its parameters, claim it and hand it over. The journal has that *by* did it."""
+        by = None if by is None else name_of(by)  # before anything is done
         accepted = binding.accept(parameters)
         elsewhere = self.closed is not None and self.store.shared and self.refusal is ManagerStateError
         if self.closed is not None and not elsewhere:
@@ -157,7 +169,7 @@ class Pipeline:
             run.holder = Elsewhere(self)  # before it is claimed: nobody executes it here
         self.store.claim(run, binding.limits)
         if trigger == "manual" and run.state is not SKIPPED:
-            self.journal("triggered", run.task, trigger_note(run, parameters))
+            self.journal("triggered", run.task, trigger_note(run, parameters), by)
         if elsewhere:
             self._left_to_others(binding, run)
         else:

@@ -24,7 +24,7 @@ class Placing:
         executors: Mapping[str, concurrent.futures.Executor] | None = None,
     ) -> None:
         self.pools = dict(pools or {})
-        self._executors = dict(executors or {})
+        self.executors = dict(executors or {})
 
     def prepare(self, binding: Binding) -> None:
         """At registration: check the names, and find how the body is called.
@@ -47,11 +47,11 @@ class Placing:
         if executor in (None, "serial", "threads"):
             return
         if isinstance(executor, str) and executor != "process":
-            if executor not in self._executors:
-                known = ["serial", "threads", "process", *self._executors]
+            if executor not in self.executors:
+                known = ["serial", "threads", "process", *self.executors]
                 hint = did_you_mean(executor, known, f"There are: {', '.join(known)}.")
                 raise DeclarationError(f"Task {name!r}: there is no executor {executor!r}. {hint}")
-            executor = self._executors[executor]
+            executor = self.executors[executor]
         from task.remote import BodyReference, body_for  # loaded for those who use it
 
         binding.call = body_for(executor, BodyReference.of(name, binding.body))

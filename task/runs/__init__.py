@@ -4,11 +4,12 @@ from task.runs.artifacts import Artifact, artifact_folder, remove_artifacts
 from task.runs.context import current_run, peek_current_run, set_current_run
 from task.runs.facts import OUT_OF_TIME, Attempt, Holder, ParentResults, lowest_id, new_id
 from task.runs.log import LogLine, RunLog, capture_logs, run_logger
-from task.runs.redaction import Redactor, check_names
+from task.runs.redaction import MASK, Redactor, check_names
 from task.runs.run import Run
 from task.runs.states import RunState, Trigger
 
 __all__ = [
+    "MASK",
     "OUT_OF_TIME",
     "Artifact",
     "Attempt",

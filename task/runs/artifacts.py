@@ -65,12 +65,17 @@ class Artifact:
 
     def read_bytes(self) -> bytes:
         """The content as it is now. Raises `ArtifactError`, also for what is a link by now, or larger than 100 MB."""
+        with self.open() as file, _telling(f"The artifact {self.name!r} cannot be read"):
+            content = file.read(ARTIFACT_LIMIT + 1)
+            _check_size(len(content))
+            return content
+
+    def open(self) -> BinaryIO:
+        """The content as it is now, to be read in pieces: close it. Raises `ArtifactError`, also for what is a link."""
         with _telling(f"The artifact {self.name!r} cannot be read"):
             folder, run_id = self.path.parent.parent, self.path.parent.name
-            with RunFolder.at(str(folder), run_id) as place, place.open_to_read(self.path.name) as file:
-                content = file.read(ARTIFACT_LIMIT + 1)
-                _check_size(len(content))
-                return content
+            with RunFolder.at(str(folder), run_id) as place:
+                return place.open_to_read(self.path.name)
 
     def read_text(self) -> str:
         """The content as text, read as UTF-8, line ends as they are. Raises `ArtifactError`."""

@@ -113,6 +113,7 @@ class RunFacts:
         "asked",
         "attempt",
         "attempt_started_at",
+        "changed",
         "declared",
         "due_again",
         "epoch",
@@ -240,6 +241,8 @@ class RunFacts:
         #: Masks secrets, where there are any; and the parameters without them, for when the run has ended.
         self.redactor: Redactor | None = None
         self.masked: Mapping[str, Any] | None = None
+        #: Grows with each change on the ledger, over all runs: who follows them asks for larger ones.
+        self.changed = 0
         self._parent_id = parent_id
         self._host: str | None = None
         self._id: str | None = None
@@ -324,6 +327,11 @@ class RunFacts:
     def log_dropped(self) -> int:
         """How many lines were dropped to keep the log bounded."""
         return 0 if self._log is None else self._log.dropped
+
+    @property
+    def log_head(self) -> int:
+        """After how many lines of `log` those are missing that were dropped."""
+        return 0 if self._log is None else self._log.head
 
     def as_dict(self) -> dict[str, Any]:
         """The run as JSON-ready values, secrets masked; times in ISO 8601 with offset."""

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from task.log import logger
+from task.log import logger, printable
 from task.runs.context import peek_current_run
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ _NOT_TAKEN = frozenset({"task", "task.run"})
 class LogLine:
     """One line of a run's log. Its text may have several lines: a traceback, say.
 
+    As ``str`` it is one line, in which nothing steers a terminal.
+
     >>> moment = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
     >>> print(LogLine(moment, logging.INFO, "app", "12 rows"))
     2026-05-04T12:00:00.000+00:00 INFO app: 12 rows
@@ -69,8 +71,9 @@ class LogLine:
         }
 
     def __str__(self) -> str:
-        text = " ↵ ".join(self.message.splitlines())
-        return f"{self.at.isoformat(timespec='milliseconds')} {logging.getLevelName(self.level)} {self.logger}: {text}"
+        text = " ↵ ".join(printable(line.expandtabs(4)) for line in self.message.splitlines())
+        moment, level = self.at.isoformat(timespec="milliseconds"), logging.getLevelName(self.level)
+        return f"{moment} {level} {printable(self.logger)}: {text}"
 
 
 # One lock for all logs: a run is cheap to make, and a forked child gets a lock that nobody holds. It may be taken
@@ -118,6 +121,11 @@ class RunLog:
     def dropped(self) -> int:
         """How many lines were dropped to stay within the bounds: between the beginning and the newest."""
         return self._dropped
+
+    @property
+    def head(self) -> int:
+        """After how many of the lines those are missing that were dropped."""
+        return len(self._head)
 
     def append(self, line: LogLine) -> None:
         """Keep a line; one that is too long is cut in its middle, and says so."""

@@ -21,8 +21,8 @@ from task.schedules.slots import (
     plan,
 )
 from task.schedules.timetable import Due, Line, Misfire, Missed, Timetable
-from task.schedules.walltime import UTC, resolve_zone, shorten, zone_name
-from task.schedules.words import identity, words
+from task.schedules.walltime import UTC, Zone, resolve_zone, shorten, to_wall, zone_name
+from task.schedules.words import identity, needs_zone, words
 
 __all__ = [
     "UTC",
@@ -36,6 +36,7 @@ __all__ = [
     "Missed",
     "OnceJob",
     "Timetable",
+    "Zone",
     "cadence",
     "check_interval",
     "check_job",
@@ -45,6 +46,7 @@ __all__ = [
     "identity",
     "is_random",
     "live_copy",
+    "needs_zone",
     "newest_slot",
     "next_slot",
     "once",
@@ -54,6 +56,7 @@ __all__ = [
     "schedule_from_words",
     "shorten",
     "started",
+    "to_wall",
     "words",
     "zone_name",
 ]

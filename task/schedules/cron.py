@@ -101,6 +101,18 @@ class CronJob(schedule.Job):
         return f"{self.words} do {stamps}"
 
     @property
+    def fields(self) -> list[str] | None:
+        """Its five or six fields, names such as ``@hourly`` resolved; None while an ``H`` waits for its task's name.
+
+        >>> cron("@daily").fields
+        ['0', '0', '*', '*', '*']
+        """
+        if self._pattern is None:
+            return None
+        pairs = zip(self._pattern.expressions, self._pattern.expanded, strict=True)
+        return [",".join(map(str, found)) if text.startswith("h") else text for text, found in pairs]
+
+    @property
     def words(self) -> str:
         """The expression and its zone, as people write them."""
         place = "" if self.zone is None else f" in {zone_name(self.zone)}"

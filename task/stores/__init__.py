@@ -1,6 +1,7 @@
 """The ledger: its interface, and where it can be kept."""
 
 from task.stores.base import Store
+from task.stores.changes import Changes, check_amount
 from task.stores.history import Retention, RunPage, Standing, Statistics, Wanted, check_limit
 from task.stores.memory import MemoryStore
 from task.stores.opening import open_store
@@ -12,6 +13,7 @@ from task.stores.values import (
     JournalEntry,
     Limits,
     Listener,
+    ProcessRow,
     RecurringRecord,
     RecurringRow,
     Summary,
@@ -20,6 +22,7 @@ from task.stores.values import (
 )
 
 __all__ = [
+    "Changes",
     "Declaration",
     "Finding",
     "Follower",
@@ -27,6 +30,7 @@ __all__ = [
     "Limits",
     "Listener",
     "MemoryStore",
+    "ProcessRow",
     "RecurringRecord",
     "RecurringRow",
     "Retention",
@@ -38,6 +42,7 @@ __all__ = [
     "Switch",
     "Terms",
     "Wanted",
+    "check_amount",
     "check_limit",
     "lapsed",
     "open_store",

@@ -19,6 +19,7 @@ from task.errors import StoreError
 from task.runs import Run, RunState
 from task.schedules import LiveJob, Missed, same_schedule
 from task.stores.auditing import compare
+from task.stores.changes import Changes
 from task.stores.history import Retention, Standing, Statistics, Wanted
 from task.stores.values import (
     Declaration,
@@ -27,6 +28,7 @@ from task.stores.values import (
     JournalEntry,
     Limits,
     Listener,
+    ProcessRow,
     RecurringRecord,
     RecurringRow,
     Summary,
@@ -54,6 +56,10 @@ class Store(abc.ABC):
 
     #: How much of the history a manager wants to be kept. A store in memory has a measure of its own.
     retention = Retention()
+
+    def is_one_with(self, other: Store) -> bool:
+        """Whether what is claimed here is claimed there: one ledger, maybe under two objects."""
+        return self is other
 
     # Its life. A store in memory has none.
 
@@ -256,6 +262,18 @@ class Store(abc.ABC):
         """Those of one task, or in one state."""
         return self.find_runs(Wanted(name, None if state is None else frozenset({RunState(state)})), limit)
 
+    def recent(self, names: Sequence[str], limit: int = 60) -> dict[str, list[Run]]:
+        """The newest rows of each of these tasks, newest first, as they are seen in passing: not the whole of them."""
+        return {name: self.find_runs(Wanted(name), limit) for name in names}
+
+    @abc.abstractmethod
+    def changes(self, position: str | None, limit: int) -> Changes:
+        """The runs that are new or not as they were since *position*, and the journal since; None: since now.
+
+        At most *limit* of each, the oldest changes first, each run once. What was pruned is not told of. Raises
+        `ParameterError` for a position that this store has not told.
+        """
+
     def outcomes(self, name: str) -> list[Run]:
         """All that is on record of the slots of a task, for `audit`."""
         return [run for run in self.find_runs(Wanted(name), None) if run.slot is not None]
@@ -292,6 +310,10 @@ class Store(abc.ABC):
 
         Its runs that are queued, or wait for another attempt, are cancelled; but not those that this process has.
         """
+
+    def processes(self, now: Moment) -> list[ProcessRow]:
+        """The other processes that run tasks on it: those whose last heartbeat, by their own clocks, is not too old."""
+        return []
 
     @abc.abstractmethod
     def statistics(self, name: str) -> Statistics:

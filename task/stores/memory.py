@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import heapq
+import itertools
+import operator
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from task.errors import DuplicateTaskError
 from task.runs import ParentResults, Run, RunState
 from task.schedules import Missed
 from task.stores.base import Store
+from task.stores.changes import Changes, Position
 from task.stores.history import SAMPLE, Statistics, Wanted
 from task.stores.places import Places, Record
 from task.stores.rules import lapsed, may_wait, refusal
@@ -45,6 +49,16 @@ ENDED = 100
 #: So much of the journal is kept. Entries.
 JOURNAL = 1_000
 
+
+def _numbers_after(newest: int) -> Iterator[int]:
+    """Larger than any that somebody may have been told before, by this process or another."""
+    return itertools.count(newest + 1 + int.from_bytes(os.urandom(5)))
+
+
+#: Each change of a run has one, over all stores: a record can move from one to another.
+_numbers = _numbers_after(0)
+_first_number = next(_numbers)
+
 #: Of so many removed tasks the history is kept.
 ABANDONED = 100
 
@@ -71,7 +85,9 @@ class MemoryStore(Store):
         self._of_entries: set[str] = set()
         self._entries_changed = 0
         self._places = Places(self._records)
-        self._journal: collections.deque[JournalEntry] = collections.deque(maxlen=JOURNAL)
+        self._journal: collections.deque[tuple[int, JournalEntry]] = collections.deque(maxlen=JOURNAL)
+        #: What the bodies under way had told when somebody last asked for changes.
+        self._told: dict[Run, tuple[Any, ...]] = {}
         _stores.add(self)
 
     def reset_after_fork(self) -> None:
@@ -143,6 +159,10 @@ class MemoryStore(Store):
             self._admit(record, run, limits, unwanted)
             return True
 
+    @staticmethod
+    def _changed(record: Record, run: Run) -> None:
+        run.changed = record.changed = next(_numbers)
+
     def _admit(self, record: Record, run: Run, limits: Limits, unwanted: str | None = None) -> None:
         """Queue it, let it wait, or skip it."""
         if unwanted or record.active or record.waiting or self._paused or not record.switch.enabled or limits.mutex:
@@ -174,6 +194,7 @@ class MemoryStore(Store):
             same = last.state is SKIPPED and last.reason == reason and last.epoch == run.epoch
             if same and last.trigger == run.trigger:
                 last.also(run.slot or run.queued_at)
+                self._changed(record, last)
                 return
         self._append(record, run)
 
@@ -189,6 +210,7 @@ class MemoryStore(Store):
                 last = oldest.missed.before if oldest.missed is not None else oldest.last_at
                 record.pruned = max(last or oldest.slot, record.pruned or oldest.slot)
         rows.append(run)
+        run.changed = record.changed = next(_numbers)
 
     def _miss(self, record: Record, name: str, missed: Missed, reason: str, now: Moment) -> Run:
         row = Run(name, "schedule", now, slot=missed.first, state=MISSED)
@@ -210,9 +232,10 @@ class MemoryStore(Store):
                 return False
             run.state = RUNNING
             run.begin_attempt(now)
-            if run.attempt == 1:
-                record = self._records.get(run.task)
-                if record is not None:
+            record = self._records.get(run.task)
+            if record is not None:
+                run.changed = record.changed = next(_numbers)
+                if run.attempt == 1:
                     record.summary.runs += 1
             return True
 
@@ -223,6 +246,7 @@ class MemoryStore(Store):
             run.to(RunState.RETRYING)
             run.end_attempt(now)
             run.next_at = next_at
+            self._have_changed((run,))
             return True
 
     def cancel(self, run: Run, now: Moment, reason: str, followers: Sequence[Follower] = ()) -> Sequence[Run] | None:
@@ -253,7 +277,9 @@ class MemoryStore(Store):
 
     def release(self, run: Run) -> Sequence[Run]:
         with self._lock:
-            return self._places.leave(self._records.get(run.task), run)
+            admitted = self._places.leave(self._records.get(run.task), run)
+            self._have_changed((run, *admitted))
+            return admitted
 
     def _finish(
         self,
@@ -276,7 +302,10 @@ class MemoryStore(Store):
             run.forget_inputs()
         admitted = () if keep_place or waited else self._places.leave(record, run)
         if record is not None:
+            run.changed = record.changed = next(_numbers)
             self._sum_up(record, run, state)
+        if admitted:
+            self._have_changed(admitted)
         for follower in followers:
             if state in follower.states:
                 admitted = [*admitted, *self._follow(run, follower)]
@@ -292,6 +321,7 @@ class MemoryStore(Store):
         if state is SUCCEEDED:
             summary.consecutive_failures = 0
             summary.succeeded += 1
+            summary.succeeded_at = run.finished_at
             return
         _count(summary, state)
         if state is FAILED or state is TIMED_OUT:
@@ -332,15 +362,62 @@ class MemoryStore(Store):
             found = [run for run in found if run.queued_at >= oldest]
         return sorted(found, key=lambda run: run.id, reverse=True)[:limit]
 
+    def recent(self, names: Sequence[str], limit: int = 60) -> dict[str, list[Run]]:
+        """By the times of the rows alone: ids are made when they are asked for, and here nobody does."""
+        with self._lock:
+            records = {name: self._records.get(name) for name in names}
+            rows = {name: [*reversed(record.rows or ())] if record else [] for name, record in records.items()}
+        return {name: sorted(some, key=_queued_at, reverse=True)[:limit] for name, some in rows.items()}
+
     def find(self, key: str) -> Run | None:
         with self._lock:
             rows = [list(record.rows) for record in self._records.values() if record.rows]
         return next((run for some in rows for run in some if run.id == key), None)
 
+    def _have_changed(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            if (record := self._records.get(run.task)) is not None:
+                run.changed = record.changed = next(_numbers)
+
+    def changes(self, position: str | None, limit: int) -> Changes:
+        with self._lock:
+            self._look_at_bodies()
+            newest = Position(*[next(_numbers)] * 2)
+            since = newest if position is None else Position.of(position, newest, _first_number)
+            # With its number as it is now: it may change again before this is told, and others between.
+            runs = [(run.changed, run) for run in self._of_records(since.runs) if run.changed > since.runs]
+            noted = [entry for entry in self._journal if entry[0] > since.journal][:limit]
+        if not runs and not noted:
+            return Changes([], [], str(since))
+        by_id: dict[str, tuple[int, Run]] = {}
+        for number, run in sorted(runs, key=operator.itemgetter(0)):
+            by_id.pop(run.id, None)  # one whose body goes on past its end is there twice: the later change counts
+            by_id[run.id] = number, run
+        told = list(by_id.values())[:limit]
+        reached = newest.after([number for number, _ in told], [number for number, _ in noted], limit)
+        return Changes([run for _, run in told], [entry for _, entry in noted], str(reached))
+
+    def _of_records(self, since: int) -> Iterator[Run]:
+        for record in self._records.values():
+            if record.changed > since:
+                yield from record.active
+                yield from record.rows or ()
+        yield from self._places.waiting
+
+    def _look_at_bodies(self) -> None:
+        """How far they are, and what they log, they tell their runs alone: that costs them nothing."""
+        told = {}
+        for record in self._records.values():
+            for run in record.active:
+                shown = told[run] = run.progress, run.message, len(run.log) + run.log_dropped
+                if shown != self._told.get(run, (None, "", 0)):
+                    self._changed(record, run)
+        self._told = told
+
     def summary(self, name: str) -> Summary:
         with self._lock:
             kept = self._records[name].counts or Summary()
-            return Summary(kept.runs, kept.failures, kept.consecutive_failures, dict(kept.skips), kept.last)
+            return dataclasses.replace(kept, skips=dict(kept.skips), others=dict(kept.others))
 
     def entries(self, name: str | None = None) -> list[RecurringRecord]:
         with self._lock:
@@ -400,10 +477,11 @@ class MemoryStore(Store):
         return Statistics.of(name, counts, [(run.duration or 0.0, run.lateness) for run in told[:SAMPLE]])
 
     def note(self, entry: JournalEntry) -> None:
-        self._journal.append(entry)
+        with self._lock:
+            self._journal.append((next(_numbers), entry))
 
     def journal(self, task: str | None = None, limit: int = 100) -> list[JournalEntry]:
-        entries = [entry for entry in reversed(list(self._journal)) if task is None or entry.task == task]
+        entries = [entry for _, entry in reversed(list(self._journal)) if task is None or entry.task == task]
         return entries[:limit]
 
     def turn(self, name: str, switch: Switch) -> None:
@@ -444,6 +522,9 @@ class MemoryStore(Store):
             return list(self._records)
 
 
+_queued_at = operator.attrgetter("queued_at")
+
+
 def _count(summary: Summary, state: RunState) -> None:
     summary.others[state] = summary.others.get(state, 0) + 1
 
@@ -452,6 +533,9 @@ _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    global _numbers, _first_number
+    _numbers = _numbers_after(next(_numbers))
+    _first_number = next(_numbers)  # what the parent has told is not what comes here
     MemoryStore._lock = threading.Lock()
     for store in list(_stores):
         store.reset_after_fork()

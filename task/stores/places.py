@@ -24,6 +24,7 @@ class Record:
     __slots__ = (
         "active",
         "arrived",
+        "changed",
         "counts",
         "declarations",
         "epoch",
@@ -51,6 +52,8 @@ class Record:
         self.counts: Summary | None = None
         self.declarations: list[Declaration] = []
         self.pruned: Moment | None = None
+        #: The number of the newest change of one of its runs.
+        self.changed = 0
 
     @property
     def summary(self) -> Summary:

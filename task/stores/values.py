@@ -17,6 +17,7 @@ __all__ = [
     "JournalEntry",
     "Limits",
     "Listener",
+    "ProcessRow",
     "RecurringRecord",
     "RecurringRow",
     "Summary",
@@ -145,6 +146,16 @@ class RecurringRecord(NamedTuple):
     consecutive_failures: int = 0
 
 
+class ProcessRow(NamedTuple):
+    """A process that runs tasks on a store, as its heartbeats tell."""
+
+    host: str
+    pid: int
+    #: When it came to the store, and when its heart beat last, by its own clock (aware UTC).
+    started_at: Moment
+    beat_at: Moment
+
+
 class Listener(Protocol):
     """A manager, as a store that several processes share speaks to it. None of this is called on its loop."""
 
@@ -188,9 +199,16 @@ class Summary:
     consecutive_failures: int = 0
     skips: dict[str, int] = dataclasses.field(default_factory=dict)
     last: Run | None = None
-    #: How many succeeded, and how many came to each other state that is final, where they are counted here.
+    #: How many succeeded, and how many came to each other state that is final.
     succeeded: int = 0
     others: dict[RunState, int] = dataclasses.field(default_factory=dict)
+    #: When the newest one that succeeded had ended (aware UTC); it is known when that row is not any more.
+    succeeded_at: Moment | None = None
+
+    @property
+    def states(self) -> dict[RunState, int]:
+        """How many came to each state that is final."""
+        return ({RunState.SUCCEEDED: self.succeeded} if self.succeeded else {}) | self.others
 
 
 class Finding(NamedTuple):

@@ -207,6 +207,32 @@ def test_the_second_sigint_ends_the_program_at_once(program):
     assert "KeyboardInterrupt" in child.stderr
 
 
+def test_ctrl_c_while_the_exit_waits_for_runs_ends_it_with_a_line_and_no_traceback_of_ours(program):
+    child = program(
+        HEAD
+        + """
+    class Slow(Manager):
+        def stop(self, timeout):
+            said("stopping")
+            super().stop(600)
+
+    manager.__class__ = Slow
+    begin(ignores, threaded=True)
+    said("waiting")
+    threading.Event().wait()
+    """
+    )
+    child.expect("waiting")
+    child.process.send_signal(signal.SIGINT)
+    child.expect("stopping")
+    child.process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    assert child.end() == -signal.SIGINT, child
+    assert time.monotonic() - begun < 1 + SLACK
+    assert "Interrupted again at the exit of the program" in child.stderr
+    assert "Exception ignored" not in child.stderr
+
+
 def test_the_second_sigterm_ends_the_program_at_once(program):
     child = program(
         HEAD

@@ -78,7 +78,8 @@ def test_one_that_is_frozen_between_claiming_and_starting_starts_nothing_that_ot
     other.run()
     # It takes the run over that was claimed and did not start, and the slots after it.
     ledger.wait_for_lines(3, pid=other.pid, event="end")
-    (adopted,) = [row for row in other.runs("steady", "succeeded") if row["id"] in _claimed(ledger, other, frozen)]
+    _wait(lambda: len(_adopted(ledger, other, frozen)) == 1)
+    (adopted,) = _adopted(ledger, other, frozen)
     frozen.thaw()
     ledger.wait_for_lines(2, pid=other.pid, event="end")
     other.stop()
@@ -92,6 +93,11 @@ def test_one_that_is_frozen_between_claiming_and_starting_starts_nothing_that_ot
     assert frozen.audit() == []
     assert "it goes on as" in frozen.stderr
     assert frozen.ask("health")["causes"] in ([], ["the loop is not running"])
+
+
+def _adopted(ledger: Ledger, other: LedgerProcess, frozen: LedgerProcess) -> list[dict[str, Any]]:
+    claimed = _claimed(ledger, other, frozen)
+    return [row for row in other.runs("steady", "succeeded") if row["id"] in claimed]
 
 
 def _claimed(ledger: Ledger, other: LedgerProcess, frozen: LedgerProcess) -> set[str]:

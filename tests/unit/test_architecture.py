@@ -36,7 +36,11 @@ FLOORS = {
     "models": 5,
     "decorators": 6,
     "helpers": 6,
+    "overview": 6,
     "testing": 7,
+    "metrics": 7,
+    "cli": 7,
+    "flask": 8,
     "__init__": 8,
 }
 

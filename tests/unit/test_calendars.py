@@ -199,9 +199,9 @@ def test_a_condition_that_raises_refuses_and_is_logged_with_its_task(caplog: pyt
     [record] = caplog.records
     first, *frames, last = record.getMessage().splitlines()
     assert first == "Task 'report': its condition ask raised, so the slot of 2026-05-04 12:00:00+00:00 is refused."
-    assert frames[0] == "Traceback (most recent call last):"
-    assert '    raise ValueError("no answer\\nfrom the depot")' in frames
-    assert last == "ValueError: no answer from the depot"
+    assert frames[0] == "    Traceback (most recent call last):"
+    assert '        raise ValueError("no answer\\nfrom the depot")' in frames
+    assert last == "    ValueError: no answer from the depot"
 
 
 def test_the_log_of_a_condition_that_raises_is_bounded(caplog: pytest.LogCaptureFixture) -> None:

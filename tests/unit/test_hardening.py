@@ -505,7 +505,7 @@ def test_a_task_of_a_dead_function_does_not_keep_another_from_being_found() -> N
     manager = TaskManager(types.SimpleNamespace())
     for number in range(300):
         holder = types.SimpleNamespace(sample=task(name=f"task {number}")(lambda: None))
-        manager._registry._sources[0] = holder
+        manager._registry.sources[0] = holder
         assert f"task {number}" in manager
         manager.remove(f"task {number}")
         del holder

@@ -282,6 +282,24 @@ def test_statistics_count_every_state_and_measure_durations_and_lateness(
     assert json.loads(json.dumps(told.as_dict()))["counts"] == {"succeeded": 8, "failed": 2, "skipped": 3}
 
 
+def test_the_end_of_the_newest_success_is_known_however_many_failures_came_since(
+    kept: TaskManager, clock: VirtualClock
+) -> None:
+    def sample() -> None:
+        if clock.now().minute > 2:
+            raise ValueError("no")
+
+    kept.add(sample, every(1).minutes, name="sample")
+    clock.advance(minutes=10)
+
+    standing = kept.store.standing(["sample"], clock.now())["sample"].summary
+    summary = kept.store.summary("sample")
+
+    assert [standing.states, summary.states] == [{"succeeded": 2, "failed": 8}] * 2
+    noon = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
+    assert [standing.succeeded_at, summary.succeeded_at] == [noon + 2 * MINUTE] * 2
+
+
 def test_percentiles_are_values_that_there_were(kept: TaskManager, clock: VirtualClock) -> None:
     kept.add(lambda: clock.sleep(clock.now().minute), every(1).minutes, name="sample", threaded=True)
     clock.advance(minutes=20, seconds=30)

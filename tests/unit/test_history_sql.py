@@ -17,7 +17,8 @@ from store_rows import insert_runs
 
 from task import RunState, TaskManager, current_run, every
 from task.stores.history import Wanted
-from task.stores.sql.reading import ids_of, rows_of, sample_of, strands_of
+from task.stores.sql.changes import _CHANGED
+from task.stores.sql.reading import _NEWEST, ids_of, rows_of, sample_of, strands_of
 from task.testing import VirtualClock
 
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
@@ -102,6 +103,24 @@ def test_the_sample_of_the_statistics_sorts_nothing(file: TaskManager) -> None:
     assert step.startswith("SEARCH task_runs USING INDEX task_runs_of (namespace=? AND task=?)")
     told = file.statistics("sample")
     assert (told.sample, told.p95_duration) == (1_000, 0.0)
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["new", "analyzed"])
+def test_what_has_changed_is_found_by_its_number_and_the_newest_of_each_task_by_its_end(
+    file: TaskManager, analyzed: bool
+) -> None:
+    if analyzed:
+        with file.store._database.write() as connection:  # type: ignore[attr-defined]
+            connection.exec_driver_sql("ANALYZE")
+
+    (changed,) = plan_of(file, _CHANGED._statement.params(space="default", since=1, most=10))
+    newest = plan_of(file, _NEWEST["sqlite"].params(space="default", names='["sample"]', most=60))
+
+    assert changed.startswith("SEARCH task_runs USING INDEX task_runs_changed (namespace=? AND changed>?")
+    assert [step for step in newest if "task_runs" in step or "newest" in step] == [
+        "SEARCH task_runs USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH newest USING COVERING INDEX task_runs_of (namespace=? AND task=?)",
+    ]
 
 
 def test_the_details_of_many_tasks_take_a_few_statements(store_url: str, clock: VirtualClock) -> None:

@@ -466,6 +466,7 @@ def test_tasks_detail_is_json_and_right_before_while_and_after(manager: TaskMana
     assert after["next_run"] == "2026-05-04T12:01:00+00:00"
     assert after["counts"] == {"runs": 1, "failures": 0, "consecutive_failures": 0, "skips": {}}
     assert (after["last_outcome"]["state"], after["last_outcome"]["duration"]) == ("succeeded", 2.0)
+    assert after["last_outcome"]["run"] == manager.runs()[0].id
     assert (after["description"], after["tags"]) == ("Pulls the remote state.", ["a"])
     stopped = manager.tasks_detail[0]
     assert (stopped["next_run"], stopped["schedules"][0]["next_run"]) == (None, None)

@@ -105,6 +105,7 @@ def test_a_serial_body_that_would_wait_for_itself_is_told_so() -> None:
     with manager:
         with pytest.raises(ManagerStateError, match="'inner' is queued behind it, on the serial worker"):
             outer.trigger().result(5)
+        assert manager.runs("inner")[0].wait(5)  # that which nobody waits for any more
         assert beside.trigger().result(5) == 42
 
 

@@ -91,7 +91,8 @@ class Author:
         self.page, self.kept, self.number = page, kept, number
         self.space = kept["namespaces"]["here",]
         self.news = self.space["news"]
-        self.writes = 0
+        #: The runs that are to have a new number.
+        self.changed: set[tuple[str]] = set()
 
     def own(self) -> list[tuple[str]]:
         return sorted(key for key, row in self.kept["runs"].items() if row["namespace"] == "here")
@@ -118,6 +119,7 @@ class Author:
             row = new_run(one, self.number, two)
             self.page.add_run(row)
             self.kept["runs"][row["id"],] = dict(row)
+            self.changed.add((row["id"],))
             self.space["waiting"] += two == 2
         elif what in ("change run", "the same") and (found := self.chosen(one)):
             column = two or "reason"
@@ -125,6 +127,8 @@ class Author:
             self.page.change(found[0], **{column: value})
             if column == "place":
                 self.space["waiting"] += (value == 2) - (found[1]["place"] == 2)
+            if found[1][column] != value:
+                self.changed.add((found[1]["id"],))
             found[1][column] = value
         elif what == "change task":
             row, kept = self.task(one)
@@ -144,9 +148,19 @@ class Author:
         elif what == "log" and (found := self.chosen(one)):
             key = found[0]["id"]
             self.page.write_log(key, f"[{self.number}]", two)
+            self.changed.add((key,))
             self.kept["logs"][key,] = {"run": key, "lines": f"[{self.number}]", "dropped": two}
         elif what == "look":
             self.look(one)
+
+    def number_changes(self, now: Kept) -> None:
+        """Each run that was changed has a number of its own, above all that there were."""
+        numbers = sorted(now["runs"][key]["changed"] for key in self.changed)
+        first = self.space["changes"] + 1
+        assert numbers == list(range(first, first + len(self.changed)))
+        self.space["changes"] += len(self.changed)
+        for key in self.changed:
+            self.kept["runs"][key]["changed"] = now["runs"][key]["changed"]
 
     def look(self, name: str) -> None:
         """What it reads is what was said, also before that is written."""
@@ -181,6 +195,7 @@ def test_a_page_writes_exactly_what_was_changed_on_it(
             if commits:
                 author.page.flush()
                 connection.commit()
+                author.number_changes(stored(connection))
             else:
                 connection.rollback()
                 kept = {

@@ -186,7 +186,7 @@ class Attention:
         since = LONGEST_LOOK if self._looked is None else moment - self._looked
         self._looked = moment
         try:
-            self._tell(moment, live)
+            self._tell(moment, live, attached=bool(listeners))
             for run in list(live.values()):
                 if run.owner != self.process:
                     self._store.mind(run)
@@ -203,12 +203,12 @@ class Attention:
         if not listeners and not live and not self.watching():
             self._ledger.stop(timeout=0)
 
-    def _tell(self, moment: float, live: Mapping[str, Run]) -> None:
-        """A heartbeat, and how far the runs here are."""
+    def _tell(self, moment: float, live: Mapping[str, Run], *, attached: bool) -> None:
+        """A heartbeat, of a process that runs tasks or may do so, and how far the runs here are."""
         told = [(run, lines) for run in list(live.values()) if (lines := self._new_of(run)) is not None]
         for key in self._written.keys() - live.keys():
             del self._written[key]
-        due = moment >= self._next_beat and (self._joined or bool(live))
+        due = moment >= self._next_beat and (attached or self._joined or bool(live))
         if due:
             self._next_beat = moment + self.lost_after / BEATS
         if not due and not told and not self._ledger.owed and self._ledger.ailment is None:

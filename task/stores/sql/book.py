@@ -334,7 +334,7 @@ def _sum_up(page: Page, task: Row, row: Row, state: str, now: int) -> None:
     task = _summed_up(page, task)
     values: Row = {"last_run": row["id"]}
     if state == "succeeded":
-        values["consecutive_failures"] = 0
+        values |= {"consecutive_failures": 0, "succeeded_at": now}
     elif state in _FAILURES:
         values["failures"] = task["failures"] + 1
         values["consecutive_failures"] = task["consecutive_failures"] + 1

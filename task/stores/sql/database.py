@@ -32,6 +32,9 @@ _monotonic = SystemClock().monotonic
 #: How long a transaction waits for another's: the lock of a SQLite file, a row of PostgreSQL. Seconds.
 BUSY_TIMEOUT = 5.0
 
+#: How much of a SQLite file each connection keeps at hand, if it reads so much. KiB.
+PAGES_KEPT = 16_000
+
 #: Who has waited so long for a database that then could not be reached spares others the waiting, for a while. Seconds.
 IN_VAIN, FOR_A_WHILE = 2.0, 1.0
 
@@ -68,6 +71,11 @@ class Database:
         self.dialect = self._url.get_backend_name()
         self._path = path_of(self._url)
         self._prepare()
+
+    @property
+    def place(self) -> tuple[object, str]:
+        """Which ledger it is: another object with the same place is the same ledger."""
+        return self._path or self._url, self.namespace
 
     def _prepare(self) -> None:
         #: One transaction of this process at a time; also held while the connections are made anew.
@@ -302,6 +310,7 @@ class Database:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute(f"PRAGMA cache_size=-{PAGES_KEPT}")
         finally:
             cursor.close()
 

@@ -265,10 +265,11 @@ class SqlDeclarations(SqlPresence):
         self._ledger.perform(Operation("turn", apply, names=[name]))
 
     def switch(self, name: str, now: Moment) -> Switch:
+        return self._first_switch(name) if self._task(name) is None else super().switch(name, now)
+
+    def _first_switch(self, name: str) -> Switch:
         known = self._known.get(name)
-        if self._task(name) is None and known is not None:
-            return known.switch or Switch(not known.terms.disabled)
-        return super().switch(name, now)
+        return Switch(True) if known is None else known.switch or Switch(not known.terms.disabled)
 
     def pause(self, paused: bool) -> None:
         def apply(page: Page) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import collections
 import datetime
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sql
 
-from task.runs import Run, RunState
+from task.runs import Run, RunState, Trigger
 from task.stores.history import SAMPLE, Standing, Statistics
 from task.stores.sql import schema
 from task.stores.sql.history import UNREADABLE, SqlHistory, switch_of
 from task.stores.sql.page import Row
-from task.stores.sql.reading import HAS_PLACE, sample_of
-from task.stores.sql.rows import from_micros, moment_of
+from task.stores.sql.reading import BRIEF, HAS_PLACE, newest_of, sample_of
+from task.stores.sql.rows import from_micros
 from task.stores.sql.soundness import json_of, mended
 from task.stores.sql.statements import Select
-from task.stores.values import Summary
+from task.stores.values import Summary, Switch
 
-__all__ = ["SqlFigures"]
+__all__ = ["SqlFigures", "brief_of"]
 
 Moment = datetime.datetime
 
@@ -29,12 +30,7 @@ runs, tasks = schema.runs, schema.tasks
 _TASKS = Select(tasks.select().where(tasks.c.namespace == sql.bindparam("space")), tasks.c.name)
 
 #: What people see of the last run of a task.
-_LAST = Select(
-    sql.select(*(runs.c[name] for name in ("id", "task", "trigger", "state", "reason", "error"))).add_columns(
-        *(runs.c[name] for name in ("slot", "queued_at", "started_at", "finished_at"))
-    ),
-    runs.c.id,
-)
+_LAST = Select(sql.select(*BRIEF), runs.c.id)
 
 
 class SqlFigures(SqlHistory):
@@ -76,10 +72,14 @@ class SqlFigures(SqlHistory):
     ) -> Standing:
         by_scope = {row["scope"]: row for row in rows}
         if "" not in by_scope:  # it never came to the store
-            return Standing(Summary(), active, self.switch(name, now), None)
+            return Standing(Summary(), active, self._first_switch(name), None)
         own = by_scope.get(self._scope(name))
         mark = None if own is None else from_micros(own["mark"])
         return Standing(_summary(rows, last), active, switch_of(by_scope[""], now), mark)
+
+    def _first_switch(self, name: str) -> Switch:
+        """Of a task that the database does not know."""
+        return Switch(True)
 
     def _task_rows(self, names: Iterable[str]) -> list[Row]:
         """All that is known of these tasks, also of what each process knows of one that runs everywhere."""
@@ -87,33 +87,69 @@ class SqlFigures(SqlHistory):
             found = _TASKS.rows_of(connection, {"space": self.namespace}, names)
         return [mended(tasks, row) for row in found]
 
+    def recent(self, names: Sequence[str], limit: int = 60) -> dict[str, list[Run]]:
+        found: dict[str, list[Run]] = {name: [] for name in names}
+        with self._database.read() as connection:
+            rows = newest_of(connection, self.namespace, list(found), limit)
+        for row in sorted(rows, key=operator.itemgetter(0), reverse=True):
+            run = _seen(*row) or self.find(str(row[0]))
+            if run is not None and run.task in found:
+                found[run.task].append(run)
+        return found
+
     def _last_runs(self, ids: Iterable[str]) -> dict[str, Run]:
         """Of the last runs of tasks what people see there."""
         with self._database.read() as connection:
             found = _LAST.rows_of(connection, {}, ids)
-        read = {row["id"]: _brief(row) or self.find(row["id"]) for row in found}
+        read = {row["id"]: brief_of(row) or self.find(row["id"]) for row in found}
         return {key: run for key, run in read.items() if run is not None}
 
 
 _UNDER_WAY = ("queued", "running", "retrying")
 
+#: But for the usual one.
+_ENDED = frozenset(str(state) for state in RunState if state.final and state is not RunState.SUCCEEDED)
 
-def _brief(row: Row) -> Run | None:
+
+def brief_of(row: Row) -> Run | None:
     """A run that is seen in passing; None where the row has to be looked at more closely."""
+    return _seen(*[row[name] for name in _SEEN])
+
+
+_STATES = {str(state): state for state in RunState}
+
+#: Of moments up to this one a float of seconds has the microsecond: to the year 2041.
+_LATEST = 2**51
+
+
+def _seen(
+    key: str, task: str, trigger: Trigger, state: str, reason: str | None, error: str | None, count: int, *moments: Any
+) -> Run | None:
+    """As `brief_of`: the order of the values is that of `newest_of`. It is quick, for very many rows."""
+    slot, last_at, queued_at, started_at, finished_at = moments
     try:
-        run = Run(
-            row["task"],
-            row["trigger"],
-            moment_of(row["queued_at"]),
-            slot=from_micros(row["slot"]),
-            state=RunState(row["state"]),
-        )
-        run.started_at, run.finished_at = from_micros(row["started_at"]), from_micros(row["finished_at"])
-    except UNREADABLE:
+        if not 0 <= queued_at < _LATEST:
+            return None
+        due = None if slot is None else _at(slot / 1e6, _UTC)
+        run = Run(task, trigger, _at(queued_at / 1e6, _UTC), slot=due, state=_STATES[state])
+        if last_at != slot:
+            run.last_at = from_micros(last_at)
+        if started_at is not None:
+            run.started_at = _at(started_at / 1e6, _UTC)
+        if finished_at is not None:
+            run.finished_at = _at(finished_at / 1e6, _UTC)
+        if count != 1:
+            run.stands_for(int(count))
+    except (OSError, *UNREADABLE):
         return None
-    run.identify(row["id"])
-    run.reason, run.error = row["reason"], row["error"]
+    run.identify(key)
+    run.reason, run.error = reason, error
     return run
+
+
+_SEEN = tuple(column.name for column in BRIEF)
+
+_at, _UTC = datetime.datetime.fromtimestamp, datetime.UTC
 
 
 def _last_ids(rows: Iterable[Row]) -> list[str]:
@@ -122,15 +158,33 @@ def _last_ids(rows: Iterable[Row]) -> list[str]:
 
 def _summary(rows: Sequence[Row], last: Mapping[str, Run]) -> Summary:
     """Of the row of a task; of one that runs everywhere, of the rows of all its processes."""
-    skips: collections.Counter[str] = collections.Counter()
-    for row in rows:
-        if row["skips"] is not None:
-            skips.update({reason: count for reason, count in json_of(row["skips"], {}).items() if type(count) is int})
+    skips, states = (_added_up(row[column] for row in rows) for column in ("skips", "counts"))
     newest = max((last[key] for key in _last_ids(rows) if key in last), key=lambda run: run.id, default=None)
     runs_, failures, in_a_row = (
         sum(row[name] for row in rows) for name in ("runs", "failures", "consecutive_failures")
     )
-    return Summary(runs_, failures, in_a_row, dict(skips), newest)
+    others = {_STATES[state]: count for state, count in states.items() if state in _ENDED}
+    succeeded_at = max((row["succeeded_at"] for row in rows if row["succeeded_at"] is not None), default=None)
+    return Summary(
+        runs_,
+        failures,
+        in_a_row,
+        skips,
+        newest,
+        states.get(RunState.SUCCEEDED, 0),
+        others,
+        from_micros(succeeded_at),
+    )
+
+
+def _added_up(texts: Iterable[str | None]) -> dict[str, int]:
+    """Counts that are kept as JSON."""
+    found: dict[str, int] = {}
+    for text in texts:
+        for key, count in json_of(text, {}).items() if text is not None else ():
+            if type(count) is int:
+                found[key] = found.get(key, 0) + count
+    return found
 
 
 def _measured(row: Any) -> tuple[float, float | None]:

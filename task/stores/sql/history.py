@@ -22,7 +22,7 @@ from task.stores.sql.rows import from_micros, lines_from, moment_of, run_of
 from task.stores.sql.soundness import flaw, json_of, mended
 from task.stores.values import Declaration, JournalEntry, Switch
 
-__all__ = ["UNREADABLE", "SqlHistory", "log_of"]
+__all__ = ["UNREADABLE", "SqlHistory", "entry_of", "log_of"]
 
 Moment = datetime.datetime
 
@@ -174,8 +174,7 @@ class SqlHistory(Store):
             statement = statement.where(table.c.task == task)
         with self._database.read() as connection:
             found = connection.execute(statement.limit(limit)).mappings().all()
-        told = [mended(table, dict(row)) for row in found]
-        return [JournalEntry(moment_of(row["at"]), row["who"], row["what"], row["task"], row["note"]) for row in told]
+        return [entry_of(dict(row)) for row in found]
 
 
 def _unreadable(row: Row, problem: str) -> Run:
@@ -197,6 +196,12 @@ def log_of(run: Run, lines: str, dropped: int) -> RunLog:
     except UNREADABLE as error:
         text = f"the log of this run is unreadable in the store: {type(error).__name__}: {error}"[:500]
         return RunLog.of([LogLine(run.queued_at, logging.WARNING, "task", text)], 0)
+
+
+def entry_of(row: Row) -> JournalEntry:
+    """An entry of the journal as it was stored."""
+    told = mended(schema.journal, row)
+    return JournalEntry(moment_of(told["at"]), told["who"], told["what"], told["task"], told["note"])
 
 
 def switch_of(row: Row, now: Moment) -> Switch:

@@ -282,11 +282,24 @@ class Page:
         if self.space["news"] == self._space_before["news"]:
             self.space["news"] += 1
 
+    def _number_changes(self) -> None:
+        """Each run that is new or changed, or whose log is, gets the next number.
+
+        There is one writer at a time: who has seen a number has seen, or is going to be told of, all below it.
+        """
+        found = {id(row): row for row in self._new["runs"]}
+        found.update((key, row) for key, (row, _) in self._changed["runs"].items())
+        found.update((id(row), row) for key in self._logs if (row := self._runs.get(key)) is not None)
+        for row in found.values():
+            self.space["changes"] += 1
+            self.change(row, changed=self.space["changes"])
+
     def flush(self) -> None:
         """Write back what was changed, as few statements for all of it."""
         for (_, column), (task, counts) in self._counts.items():
             self.change(task, **{column: json.dumps(counts)})
         self._counts.clear()
+        self._number_changes()
         for table, write in _INSERTS.items():
             if self._new[table]:
                 write(self.connection, self._new[table])

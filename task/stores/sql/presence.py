@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable
 
 from task.clock import Clock, SystemClock
 from task.runs import Run, RunState
+from task.stores.base import Store
+from task.stores.sql import schema
 from task.stores.sql.attention import BEATS, Attention
+from task.stores.sql.changes import SqlChanges
 from task.stores.sql.database import Database
-from task.stores.sql.figures import SqlFigures
 from task.stores.sql.known import Known
 from task.stores.sql.ledger import Ledger
 from task.stores.sql.page import Page, Row
 from task.stores.sql.restoring import is_forgotten, restore
-from task.stores.sql.rows import sync
-from task.stores.values import Listener, Terms
+from task.stores.sql.rows import micros_of, moment_of, sync
+from task.stores.sql.soundness import flaw
+from task.stores.values import Listener, ProcessRow, Terms
 
 __all__ = ["SqlPresence"]
 
@@ -32,7 +35,7 @@ CLOSE_TIMEOUT = 2.0
 DOUBT = 5.0
 
 
-class SqlPresence(SqlFigures):
+class SqlPresence(SqlChanges):
     """The ledger as one process uses it."""
 
     def __init__(self, url: str, namespace: str = "default", lost_after: float = 30.0) -> None:
@@ -61,6 +64,9 @@ class SqlPresence(SqlFigures):
     def database(self) -> Database:
         """Where it is kept."""
         return self._database
+
+    def is_one_with(self, other: Store) -> bool:
+        return isinstance(other, SqlPresence) and other._database.place == self._database.place
 
     def reset_after_fork(self) -> None:
         """A forked child: connections, locks and a name of its own; the parent's runs are not its runs."""
@@ -151,6 +157,22 @@ class SqlPresence(SqlFigures):
     def process(self) -> str:
         """The id of this process on the store."""
         return self._attention.process
+
+    def processes(self, now: Moment) -> list[ProcessRow]:
+        table, since = schema.processes, micros_of(now - datetime.timedelta(seconds=self._attention.lost_after + DOUBT))
+        statement = table.select().where(
+            table.c.namespace == self.namespace,
+            table.c.ended_at.is_(None),
+            table.c.beat_at > since,
+            table.c.id != self.process,
+        )
+        with self._database.read() as connection:
+            found = connection.execute(statement.order_by(table.c.started_at)).mappings().all()
+        return [
+            ProcessRow(row["host"], row["pid"], moment_of(row["started_at"]), moment_of(row["beat_at"]))
+            for row in found
+            if flaw(table, row) is None
+        ]
 
     def close(self) -> None:
         self._attention.forget_watched()

@@ -261,5 +261,6 @@ def _add(page: Page, shared: Row, row: Row) -> None:
         for key, count in json_of(row[column], {}).items():
             page.count(shared, column, key, count)
     last = [key for key in (shared["last_run"], row["last_run"]) if key]
+    succeeded_at = max((at for at in (shared["succeeded_at"], row["succeeded_at"]) if at is not None), default=None)
     summed = {name: shared[name] + row[name] for name in ("runs", "failures")}
-    page.change(shared, last_run=max(last, default=None), **summed)
+    page.change(shared, last_run=max(last, default=None), succeeded_at=succeeded_at, **summed)

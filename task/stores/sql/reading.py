@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from task.stores.history import Wanted
 from task.stores.sql import schema
 from task.stores.sql.rows import micros_of
 
-__all__ = ["HAS_PLACE", "IS_UNUSUAL", "ids_of", "rows_of", "sample_of", "strands_of"]
+__all__ = ["BRIEF", "HAS_PLACE", "IS_UNUSUAL", "ids_of", "newest_of", "rows_of", "sample_of", "strands_of"]
 
 Condition = sql.ColumnElement[bool]
 
@@ -69,6 +70,41 @@ def sample_of(namespace: str, name: str, limit: int) -> sql.Select[Any]:
         runs.c.namespace == namespace, runs.c.task == name, *ended
     )
     return found.order_by(runs.c.id.desc()).limit(limit)
+
+
+#: What is seen of a run in passing.
+BRIEF = (
+    *(runs.c[name] for name in ("id", "task", "trigger", "state", "reason", "error", "count")),
+    *(runs.c[name] for name in ("slot", "last_at", "queued_at", "started_at", "finished_at")),
+)
+
+
+def _newest(dialect: str) -> sql.Select[Any]:
+    """One look into the index for each task, and one for each row: the tasks are one parameter."""
+    some = runs.alias("newest")
+    if dialect == "postgresql":
+        told = sql.func.unnest(sql.bindparam("names", type_=sql.ARRAY(sql.Text)))
+        names = told.table_valued("value").render_derived("named")
+    else:
+        names = sql.func.json_each(sql.bindparam("names", type_=sql.Text)).table_valued("value").alias("named")
+    of_task = some.c.namespace == sql.bindparam("space"), some.c.task == names.c.value
+    limit = sql.bindparam("most", type_=sql.Integer)
+    if dialect == "postgresql":
+        newest = sql.select(some.c.id).where(*of_task).order_by(some.c.id.desc()).limit(limit).lateral("found")
+        return sql.select(*BRIEF).select_from(names.join(newest, sql.true())).join(runs, runs.c.id == newest.c.id)
+    rowids: sql.Select[Any] = sql.select(sql.literal_column("newest.rowid")).select_from(some).where(*of_task)
+    here = sql.literal_column("task_runs.rowid").in_(rowids.order_by(some.c.id.desc()).limit(limit).correlate(names))
+    return sql.select(*BRIEF).select_from(names.join(runs, here))
+
+
+_NEWEST = {dialect: _newest(dialect) for dialect in ("sqlite", "postgresql")}
+
+
+def newest_of(connection: sql.Connection, namespace: str, names: Sequence[str], limit: int) -> Sequence[Any]:
+    """What is seen in passing of the newest rows of each task, in no order."""
+    told: Any = list(names) if connection.dialect.name == "postgresql" else json.dumps(list(names))
+    given = {"space": namespace, "names": told, "most": limit}
+    return connection.execute(_NEWEST[connection.dialect.name], given).all()
 
 
 def _conditions(wanted: Wanted) -> list[Condition]:

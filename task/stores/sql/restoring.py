@@ -33,7 +33,7 @@ def restore(page: Page, space: Row | None, tasks: Mapping[str, Known], live: Ite
     """
     logger.warning("The store does not have what this process wrote there: it gets what is known here, without history")
     if space is not None:
-        page.space.update({name: max(page.space[name], space[name]) for name in ("token", "paused")})
+        page.space.update({name: max(page.space[name], space[name]) for name in ("token", "paused", "changes")})
     for name, known in tasks.items():
         for scope, last in known.rows.items():
             _restore_task(page, name, scope, last)

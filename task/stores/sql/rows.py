@@ -102,6 +102,7 @@ def row_of(run: Run, limits: Limits, namespace: str, scope: str) -> Row:
         "asked": None,
         "traceparent": None,
         "aside": None,
+        "changed": 0,
     }
 
 

@@ -53,6 +53,8 @@ namespaces = sql.Table(
     sql.Column("waiting", sql.Integer, nullable=False, default=0),
     #: Counts the changes of the recurring entries.
     sql.Column("entries", sql.BigInteger, nullable=False, default=0),
+    #: Counts the changes of runs: the number of the newest one.
+    sql.Column("changes", sql.BigInteger, nullable=False, default=0),
 )
 
 #: What is known of a task or recurring entry; of one that runs everywhere, one row a process beside that.
@@ -86,6 +88,8 @@ tasks = sql.Table(
     sql.Column("counts", sql.Text),
     sql.Column("skips", sql.Text),
     sql.Column("last_run", sql.String(36)),
+    #: When the newest run that succeeded had ended.
+    sql.Column("succeeded_at", _moment),
     #: The newest row of its history, if that is a skip that another may join.
     sql.Column("last_skip", sql.String(36)),
     #: With `fixed_delay`: the end of its last run, from which the next slot is counted.
@@ -171,8 +175,11 @@ runs = sql.Table(
     sql.Column("traceparent", sql.String(100)),
     #: What its process said of it after it had been thought dead.
     sql.Column("aside", sql.Text),
+    #: Which change of a run of the namespace was the last of this one.
+    sql.Column("changed", sql.BigInteger, nullable=False, default=0),
     sql.UniqueConstraint("namespace", "task", "scope", "epoch", "slot", name="task_runs_slot"),
     sql.Index("task_runs_of", "namespace", "task", "id"),
+    sql.Index("task_runs_changed", "namespace", "changed"),
 )
 
 

@@ -1,0 +1,100 @@
+"""``flask tasks`` beside a process that runs the application's tasks: each as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+PROGRAM = """
+import logging
+import sys
+
+from flask import Flask, current_app
+from task import TaskManager, current_run
+from task.flask import FlaskTasks, allow_local
+
+manager = TaskManager([])
+
+@manager.task(threaded=True)
+def report(region, pages=1):
+    for page in range(1, pages + 1):
+        current_run().update_progress(100 * page / pages, f"page {page} of {region}")
+    logging.getLogger("shop").warning("written")
+    return f"{region} in {current_app.name}"
+
+@manager.task(threaded=True)
+def fail():
+    raise ConnectionError("the other side is down")
+
+def create_app():
+    app = Flask("shop", instance_path=FOLDER)
+    FlaskTasks(manager, auth=allow_local).init_app(app)
+    return app
+
+if __name__ == "__main__":
+    create_app()
+    with manager:
+        print("running", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "shop.py").write_text(PROGRAM.replace("FOLDER", repr(str(tmp_path / "instance"))))
+    return tmp_path
+
+
+@pytest.fixture
+def serving(folder: pathlib.Path) -> Iterator[None]:
+    """A process that runs the tasks."""
+    process = subprocess.Popen(
+        [sys.executable, "shop.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    yield
+    process.stdin.close()
+    assert process.wait(30) == 0
+    process.stdout.close()
+
+
+def flask_tasks(folder: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "shop:create_app", "tasks", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_run_is_left_to_the_process_that_serves_and_ends_the_command_as_it_ends(folder: pathlib.Path) -> None:
+    succeeded = flask_tasks(folder, "run", "report", "region=EU", "pages=4")
+    failed = flask_tasks(folder, "run", "fail")
+    runs = flask_tasks(folder, "runs")
+
+    assert (succeeded.returncode, failed.returncode, runs.returncode) == (0, 1, 0)
+    lines = succeeded.stdout.splitlines()
+    assert any(line.endswith(" WARNING shop: written") for line in lines)
+    assert "100 % page 4 of EU" in lines
+    assert lines[-1].startswith("report succeeded after ")
+    assert lines[-1].endswith(': "EU in shop"')
+    assert failed.stdout.splitlines()[-1].endswith(": ConnectionError: the other side is down")
+    assert [line.split()[1:3] for line in runs.stdout.splitlines()[1:]] == [["fail", "failed"], ["report", "succeeded"]]
