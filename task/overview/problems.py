@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator
 
-from task.models import TaskManager
-from task.models.details import is_overdue
+from task.models import TaskManager, is_overdue
 from task.overview.durations import duration_text
 from task.overview.sights import Sight, Snapshot
 from task.overview.strips import Strip
