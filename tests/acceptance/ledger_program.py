@@ -87,11 +87,24 @@ def add_task(manager: TaskManager, log: BodyLog, declared: dict[str, Any]) -> No
 
 
 def signal_at(**wanted: tuple[str, int] | None) -> None:
-    """Send this process a signal when a persistence point is reached for the n-th time."""
+    """Send this process a signal when a persistence point is reached for the n-th time.
+
+    It is frozen while none of its threads uses the store, as it is when it is forked: a transaction that is frozen
+    locks a SQLite file for all.
+    """
     from task.stores.sql import hooks
+    from task.stores.sql.database import Database
 
     reached: Counter[str] = Counter()
     lock = threading.Lock()
+    prepare = Database._prepare
+    databases: list[Database] = []
+
+    def prepare_and_note(database: Database) -> None:
+        prepare(database)
+        databases.append(database)
+
+    Database._prepare = prepare_and_note  # type: ignore[method-assign]  # of this program's store
 
     def at(point: str) -> None:
         with lock:
@@ -99,7 +112,12 @@ def signal_at(**wanted: tuple[str, int] | None) -> None:
             time_of_it = reached[point]
         for name, moment in wanted.items():
             if moment is not None and (point, time_of_it) == tuple(moment):
+                quiet = databases if name == "SIGSTOP" else []
+                for database in quiet:
+                    assert database.before_fork()
                 os.kill(os.getpid(), getattr(signal, name))
+                for database in quiet:
+                    database.after_fork_in_parent()
 
     hooks.reached = at
 
