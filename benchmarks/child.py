@@ -7,9 +7,16 @@ import logging
 import os
 import sys
 
-from benchmarks import cost, ledger, punctuality, runs, web
+from benchmarks import cost, foresight, ledger, punctuality, runs, web
 
-MEASURES = {**punctuality.MEASURES, **cost.MEASURES, **runs.MEASURES, **ledger.MEASURES, **web.MEASURES}
+MEASURES = {
+    **punctuality.MEASURES,
+    **cost.MEASURES,
+    **runs.MEASURES,
+    **ledger.MEASURES,
+    **web.MEASURES,
+    **foresight.MEASURES,
+}
 
 
 def main() -> None:

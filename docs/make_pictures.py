@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/pictures: of the example after a virtual morning, of the tests' tasks after virtual days.
+"""Makes the pictures in docs/pictures: of examples after a virtual morning and before two weeks, of the tests' tasks.
 
     python3 docs/make_pictures.py
 
@@ -19,11 +19,12 @@ import time
 import types
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "examples" / "flask_app")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / folder) for folder in ("docs", "tests", "examples/flask_app"))]
 
 import feed_server  # noqa: E402  # they are not installed
 from browser import chromium  # noqa: E402
 from demo_site import NOON, add_busy_tasks, log_on, make_app, serve  # noqa: E402
+from forecast_picture import PICTURE, forecast_picture  # noqa: E402
 from reader import create_app, feeds  # noqa: E402
 
 from task import TaskManager  # noqa: E402
@@ -39,6 +40,7 @@ def main() -> None:
     """Make all of them."""
     os.environ["TZ"] = "Europe/Amsterdam"
     time.tzset()
+    PICTURE.write_text(forecast_picture(), "utf-8")
     picture_of_the_example()
     pictures_of_the_tests()
 

@@ -13,6 +13,7 @@ from task.errors import (
     DeclarationTypeError,
     DuplicateTaskError,
     ForkedError,
+    InjectedFailureError,
     ManagerStateError,
     MissingExtraError,
     NoResultError,
@@ -32,9 +33,12 @@ from task.errors import (
     UnfinishedBodyError,
     UnknownRunError,
     UnknownTaskError,
+    VirtualTimeError,
 )
 from task.events import (
     clock_stepped,
+    incident_opened,
+    incident_resolved,
     manager_state_changed,
     marks_set_back,
     run_cancelled,
@@ -62,7 +66,7 @@ from task.runs import Artifact, Attempt, LogLine, ParentResults, Run, RunState, 
 from task.scheduler import Scheduler
 from task.schedules import CancelJob, Job, cron, every, next_slot, once, schedule_from_words, words
 from task.shell import ShellCommand, ShellResult, shell
-from task.stores import Changes, JournalEntry, MemoryStore, RunPage, Statistics, Store
+from task.stores import Changes, Incident, JournalEntry, MemoryStore, RunPage, Statistics, Store
 
 __all__ = [
     # declare
@@ -98,11 +102,14 @@ __all__ = [
     "RunPage",
     "Statistics",
     "JournalEntry",
+    "Incident",
     "Changes",
     "Store",
     "MemoryStore",
     # hear
     "clock_stepped",
+    "incident_opened",
+    "incident_resolved",
     "manager_state_changed",
     "marks_set_back",
     "run_cancelled",
@@ -148,6 +155,8 @@ __all__ = [
     "ArtifactError",
     "MissingExtraError",
     "NoResultError",
+    "VirtualTimeError",
+    "InjectedFailureError",
     "RunCancelled",
     "RunTimedOut",
     "RunLost",

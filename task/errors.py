@@ -24,6 +24,8 @@
     ├── TransferError (TypeError)            a body, result or exception cannot go from process to process
     ├── ArtifactError                        a file cannot be kept with a run, or not be read
     ├── MissingExtraError (ImportError)      an optional library is not installed
+    ├── VirtualTimeError (RuntimeError)      a test asks something of virtual time that it cannot do
+    ├── InjectedFailureError                 a test lets a body fail at random (`VirtualClock.vary`)
     ├── NoResultError (RuntimeError)         `Run.result` of a run that has none
     ├── RunTimedOut                          … of a run that timed out
     ├── RunLost                              … of a run whose manager stopped or whose worker died
@@ -44,6 +46,7 @@ __all__ = [
     "DeclarationTypeError",
     "DuplicateTaskError",
     "ForkedError",
+    "InjectedFailureError",
     "ManagerStateError",
     "MissingExtraError",
     "NoResultError",
@@ -63,6 +66,7 @@ __all__ = [
     "UnfinishedBodyError",
     "UnknownRunError",
     "UnknownTaskError",
+    "VirtualTimeError",
 ]
 
 
@@ -181,6 +185,14 @@ class MissingExtraError(TaskError, ImportError):
         MissingExtraError("A tenacity strategy needs the extra 'retry': pip install 'schedule-tasks[retry]'")
         """
         return cls(f"{feature} needs the extra {extra!r}: pip install 'schedule-tasks[{extra}]'")
+
+
+class VirtualTimeError(TaskError, RuntimeError):
+    """Raised by `task.testing` for what virtual time cannot do: a second rehearsal at once, bodies nested too deep."""
+
+
+class InjectedFailureError(TaskError):
+    """Raised in the place of a body, or after it, by a test that lets some fail at random (`VirtualClock.vary`)."""
 
 
 class NoResultError(TaskError, RuntimeError):

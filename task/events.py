@@ -22,6 +22,8 @@ signal                      carries, and when it is sent
 ``run_lost``                ``run``: its manager stopped, or its process died, before it ended
 ``run_overrunning``         ``run``: past its time limit, and its body cannot be stopped
 ``task_overdue``            ``name``, ``run``: a run has waited for a place for longer than its ``misfire_grace``
+``incident_opened``         ``incident``, ``run``: a task is overdue, overrunning, failing or lost; by one process, once
+``incident_resolved``       ``incident``, ``run``: that is over
 ``manager_state_changed``   ``state``: ``starting``, ``running``, ``stopping`` or ``stopped``
 ``clock_stepped``           ``seconds``: by how much the wall clock jumped, signed
 ``marks_set_back``          ``moment``: the new mark; ``names``: the tasks that it concerns
@@ -30,7 +32,11 @@ signal                      carries, and when it is sent
 ==========================  ====================================================================================
 
 They tell of what this process does: a run elsewhere, and a switch that was turned elsewhere, are told there. Only
-``run_lost`` is told by the process that finds another one dead, once.
+``run_lost`` is told by the process that finds another one dead, once; and an incident by the one that finds it first.
+
+``task_overdue`` and ``run_overrunning`` tell of one run in this process; an incident tells of a task, over all its
+processes and their restarts. ``incident_opened`` and ``incident_resolved`` carry the `Incident`, and the run that shows
+it, or None.
 
 The signals are `blinker <https://blinker.readthedocs.io/>`_'s. They go out from one thread, in the order in
 which things happened, so that a receiver may block or raise without harm. A receiver is held weakly unless it
@@ -59,6 +65,8 @@ from task.log import logger
 __all__ = [
     "Announcer",
     "clock_stepped",
+    "incident_opened",
+    "incident_resolved",
     "manager_state_changed",
     "marks_set_back",
     "run_cancelled",
@@ -104,6 +112,8 @@ run_skipped = signals.signal("run-skipped")
 run_missed = signals.signal("run-missed")
 run_lost = signals.signal("run-lost")
 run_overrunning = signals.signal("run-overrunning")
+incident_opened = signals.signal("incident-opened")
+incident_resolved = signals.signal("incident-resolved")
 manager_state_changed = signals.signal("manager-state-changed")
 clock_stepped = signals.signal("clock-stepped")
 marks_set_back = signals.signal("marks-set-back")

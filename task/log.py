@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 
-__all__ = ["logger", "printable"]
+__all__ = ["logger", "printable", "silent"]
 
 _logger = logging.getLogger("task")
 
@@ -37,6 +39,24 @@ def _indented(text: str) -> str:
     return "\n    ".join([*lines, ""] if text.endswith("\n") else lines)
 
 
+#: What holds for the present thread alone.
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """In it, nothing is logged from this thread: what happens in a simulation is no news.
+
+    >>> with silent():
+    ...     logger.error("The task failed")
+    """
+    before, _here.silent = getattr(_here, "silent", False), True
+    try:
+        yield
+    finally:
+        _here.silent = before
+
+
 class _GuardedLogger:
     """Logs as the logger ``task`` does; what a handler or a filter raises is printed to stderr instead.
 
@@ -60,7 +80,7 @@ class _GuardedLogger:
         self._say(logging.ERROR, message, values, with_traceback=True)
 
     def _say(self, level: int, message: str, values: tuple[object, ...], with_traceback: bool = False) -> None:
-        if not _logger.isEnabledFor(level):
+        if not _logger.isEnabledFor(level) or getattr(_here, "silent", False):
             return
         try:
             told = tuple(_indented(str(one)) if isinstance(one, (str, BaseException)) else one for one in values)

@@ -17,7 +17,7 @@ from outages import Proxy
 from virtual_processes import VirtualProcesses
 
 from task import TaskManager
-from task.models import manager as manager_module
+from task.models import process as process_module
 from task.testing import VirtualClock
 
 UTC = datetime.UTC
@@ -37,16 +37,16 @@ def every_slot_has_one_outcome(request: pytest.FixtureRequest) -> Iterator[None]
     for name in ("store_url", "any_store_url", "postgres_url", "proxy"):  # their databases are there until after that
         if name in request.fixturenames:
             request.getfixturevalue(name)
-    before = set(manager_module._managers)
+    before = set(process_module.all_managers)
     threads = set(threading.enumerate())
     yield
-    for manager in set(manager_module._managers) - before:
+    for manager in set(process_module.all_managers) - before:
         manager.stop(timeout=5)
         assert manager.audit() == []
     deadline = time.monotonic() + 5
     while left := [thread for thread in threading.enumerate() if thread not in threads and _ours(thread)]:
         assert time.monotonic() < deadline, f"threads left behind: {left}"
-        for manager in list(manager_module._managers):
+        for manager in list(process_module.all_managers):
             if manager.state == "stopped":  # one of an earlier test may have sent a signal after its stop
                 manager.stop()
         left[0].join(0.1)

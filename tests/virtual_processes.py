@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from task import TaskManager, current_run
-from task.models import manager as manager_module
+from task.models import process as process_module
 from task.stores.sql import SqlStore
 from task.testing import VirtualClock
 
@@ -92,8 +92,8 @@ class VirtualProcess:
     def crash(self) -> None:
         """It does nothing any more, and nobody has heard of its end."""
         self.freeze()
-        manager_module._managers.discard(self.manager)
-        manager_module._running.discard(self.manager)
+        process_module.all_managers.discard(self.manager)
+        process_module.running_managers.discard(self.manager)
 
 
 class VirtualProcesses:
@@ -136,7 +136,7 @@ class VirtualProcesses:
         for process in self._all:
             process.thaw()
             process.manager.stop(0)
-            manager_module._managers.discard(process.manager)  # each test says itself what its audit finds
+            process_module.all_managers.discard(process.manager)  # each test says itself what its audit finds
             process.store.close()
 
 

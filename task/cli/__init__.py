@@ -1,4 +1,7 @@
-"""The command line: one tree of commands, on the manager that a front end finds. Needs the extra ``cli``, or Flask."""
+"""The command line: one tree of commands, on a module, a store, or an application.
+
+Needs the extra ``cli``, or Flask.
+"""
 
 from task.errors import MissingExtraError
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from task.runs import Run
 
-__all__ = ["EventLoop"]
+__all__ = ["EventLoop", "task_on"]
+
+#: What the name of the task of an event loop begins with, before that of the run's task.
+PREFIX = "task "
 
 
 class EventLoop:
@@ -42,6 +45,8 @@ class EventLoop:
                 self._start()
             loop = self._loop
         assert loop is not None
+        if self._runs and run.held_up_by is None:
+            run.held_up_by = task_on(loop)
         # A context of its own: the caller's (a web request's, say) must not reach into the body.
         loop.call_soon_threadsafe(self._begin, loop, work, run, context=contextvars.Context())
 
@@ -76,7 +81,7 @@ class EventLoop:
 
     def _begin(self, loop: asyncio.AbstractEventLoop, work: Work, run: Run) -> None:
         coroutine: Coroutine[Any, Any, None] = work(run)
-        task = loop.create_task(coroutine, name=f"task {run.task}")
+        task = loop.create_task(coroutine, name=f"{PREFIX}{run.task}")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)
 
@@ -147,3 +152,12 @@ class EventLoop:
         loop.call_soon_threadsafe(lambda: loop.create_task(drain()))
         if thread is not threading.current_thread():
             thread.join(timeout + 1)
+
+
+def task_on(loop: asyncio.AbstractEventLoop) -> str | None:
+    """Whose body has an event loop at this moment: the name of the task, if it is a run's."""
+    import asyncio
+
+    current = asyncio.current_task(loop)
+    name = None if current is None else current.get_name()
+    return name.removeprefix(PREFIX) if name is not None and name.startswith(PREFIX) else None

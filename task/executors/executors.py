@@ -29,8 +29,7 @@ class Executors:
         #: For runs that end without their bodies.
         self.service = self.make_threads("service", 1)
         self._pools: dict[str, tuple[Executor, Executor]] = {
-            name: (self.make_threads(name, size), Gate(name, size, self.event_loop))
-            for name, size in (pools or {}).items()
+            name: (self.make_threads(name, size), self.make_gate(name, size)) for name, size in (pools or {}).items()
         }
 
     def make_threads(self, name: str, size: int) -> Executor:
@@ -40,6 +39,10 @@ class Executors:
     def make_event_loop(self) -> Executor:
         """A place for coroutines."""
         return EventLoop()
+
+    def make_gate(self, name: str, size: int) -> Executor:
+        """So many places on the event loop."""
+        return Gate(name, size, self.event_loop)
 
     def pool(self, name: str, *, coroutine: bool) -> Executor:
         """The named pool: its threads, or its places on the event loop."""

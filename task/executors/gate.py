@@ -27,6 +27,8 @@ class Gate:
 
     def submit(self, work: Work, run: Run, priority: int = 0) -> None:
         with self._changing:
+            if len(self._inside) >= self.size:
+                run.held_up_by = ""
             self._backlog.put(work, run, priority)
         self._admit()
 

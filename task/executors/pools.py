@@ -17,7 +17,7 @@ from task.log import logger
 if TYPE_CHECKING:
     from task.runs import Run
 
-__all__ = ["Backlog", "Executor", "ThreadPool", "Work"]
+__all__ = ["REPLACEMENTS", "Backlog", "Executor", "ThreadPool", "Work"]
 
 #: What an executor is given: the pipeline's step for one run. An event loop is given one that awaits.
 Work = Callable[["Run"], Any]
@@ -90,8 +90,6 @@ class _Worker(threading.Thread):
     def __init__(self, pool: ThreadPool, number: int) -> None:
         super().__init__(name=f"task-{pool.name}-{number}", daemon=True)
         self.pool = pool
-        #: How many runs it has executed.
-        self.done = 0
         self.current: Run | None = None
         #: Its place was given to others: it ends with the body that it runs.
         self.replaced = False
@@ -122,7 +120,8 @@ class ThreadPool:
         self._workers: list[_Worker] = []
         self._replaced: list[_Worker] = []
         self._numbers = itertools.count(1)
-        self._submitted = 0
+        #: How many it was given, and how many of these its workers have executed; those of replaced ones do not count.
+        self._submitted = self._done = 0
         self._closed = False
         self._changing = threading.Lock()
 
@@ -139,6 +138,8 @@ class ThreadPool:
                     self._submitted -= 1
                     raise
                 logger.warning("No more threads can be started for %s: %s", self.name, error)
+            if self._submitted - self._done > self.size:
+                run.held_up_by = ""
             self._backlog.put(work, run, priority)
         self._tokens.put(None)
 
@@ -149,19 +150,26 @@ class ThreadPool:
             return self._backlog.pop()
 
     def _grow(self) -> None:
-        if self._unfinished() > len(self._workers):
+        if self._submitted - self._done > len(self._workers):
             worker = _Worker(self, next(self._numbers))
             worker.start()
             self._workers.append(worker)
-
-    def _unfinished(self) -> int:
-        return self._submitted - sum(worker.done for worker in self._workers)
 
     def running(self) -> list[Run]:
         return [run for worker in [*self._workers, *self._replaced] if (run := worker.current) is not None]
 
     def waiting(self) -> int:
         return len(self._backlog)
+
+    @property
+    def written_off(self) -> int:
+        """How many threads have bodies that go on past their time; their places were given to others."""
+        return len(self._replaced)
+
+    @property
+    def replaceable(self) -> int:
+        """So many there may be; the next such body keeps its place."""
+        return REPLACEMENTS
 
     def replace(self, run: Run, work: Work) -> bool:
         with self._changing:
@@ -170,8 +178,7 @@ class ThreadPool:
                 return False
             self._workers.remove(worker)
             self._replaced.append(worker)
-            self._submitted -= worker.done  # its run makes room for *work*, which nothing that waits may overtake
-            worker.replaced = True
+            worker.replaced = True  # its run makes room for *work*, which nothing that waits may overtake
             self._backlog.put(work, run, math.inf)
             try:
                 self._grow()
@@ -184,9 +191,10 @@ class ThreadPool:
         """A worker has ended a run; whether it was replaced meanwhile, and so ends itself."""
         with self._changing:
             worker.current = None
-            worker.done += 1
             if worker.replaced:
                 self._replaced.remove(worker)
+            else:
+                self._done += 1
             return worker.replaced
 
     def stack(self, run: Run) -> str | None:

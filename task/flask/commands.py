@@ -17,7 +17,7 @@ def tasks_group() -> TasksGroup:
     return make_group(
         _manager_of_application,
         name="tasks",
-        help="Look at the application's tasks, run them, and turn their switches.",
+        help="Look at the application's tasks, run them and steer them.",
     )
 
 

@@ -90,6 +90,17 @@ class Services:
             with self._providing:
                 self._begin_anew({**self._provisions, **other._provisions})
 
+    def set_apart(self) -> Callable[[], None]:
+        """What is returned takes back what is provided from now on, and provides again what was replaced."""
+        with self._providing:
+            before = self._registry, self._shared_registry, self._provisions
+
+        def put_back() -> None:
+            with self._providing:
+                self._registry, self._shared_registry, self._provisions = before
+
+        return put_back
+
     def __contains__(self, hint: object) -> bool:
         """Whether a parameter of that type is filled in."""
         return isinstance(hint, type) and (hint in self._of_run or hint in self._provisions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from task.errors import DeclarationError, did_you_mean
@@ -62,6 +62,15 @@ class Chains:
         if self._chained.pop(found.name, None) is not None:
             for name in found.spec.policy.after:
                 self._tie(name)
+
+    def set_apart(self) -> Callable[[], None]:
+        """Know of no ties for a while; what is returned puts them back."""
+        before, self._chained = self._chained, {}
+
+        def put_back() -> None:
+            self._chained = before
+
+        return put_back
 
     def _tie(self, name: str) -> None:
         parent = self._tasks.get(name)

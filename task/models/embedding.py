@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from task.errors import DeclarationTypeError, ManagerStateError
 from task.models.lifecycle import Lifecycle
 from task.models.registry import Registry
+from task.models.rehearsal import Rehearsal, all_embeddings
 from task.pipeline import Binding, Pipeline, Surround
 from task.schedules import shorten
 from task.stores import Store, open_store
 
 if TYPE_CHECKING:
     from task.models.manager import TaskManager
+    from task.models.rehearsal import Kept
 
 __all__ = ["Embedding"]
 
@@ -39,6 +42,14 @@ class Embedding:
         self._lifecycle = lifecycle
         self._has_own_store, self._namespace, self._lost_after = made_with
         self._kept_later = False
+        all_embeddings.add(self)
+        if Rehearsal.under_way is not None:
+            Rehearsal.under_way.take(self, born=True)
+
+    @property
+    def manager(self) -> TaskManager:
+        """Whose it is."""
+        return self._manager
 
     # What is around the bodies.
 
@@ -92,9 +103,11 @@ class Embedding:
         """
         self._check_movable()
         opened = open_store(store, namespace or self._namespace, self._lost_after)
-        self._move_to(opened)
-        self._manager.store, self._kept_later = opened, True
-        self._manager.recurring.begin_anew()
+        self._kept_later = True
+        if self._rehearsed is not None:
+            self._rehearsed.keep_in(opened)  # when that is over
+        else:
+            self.move_to(opened)
 
     def _check_movable(self) -> None:
         if self.has_store:
@@ -106,7 +119,8 @@ class Embedding:
         if self._pipeline.store.active():
             raise ManagerStateError("A run is under way, on record in memory. Give the manager its store before that.")
 
-    def _move_to(self, store: Store) -> None:
+    def move_to(self, store: Store) -> None:
+        """Let the record go on in *store*, with what `keep_in` says comes along."""
         before = self._pipeline.store
         with self._registry.lock:
             store.retention = before.retention
@@ -120,6 +134,36 @@ class Embedding:
                 store.note(entry)
             if before.paused:
                 store.pause(True)
+        self._manager.store = store
+        self._manager.recurring.begin_anew()
+
+    @property
+    def _rehearsed(self) -> Kept | None:
+        rehearsal = Rehearsal.under_way
+        return None if rehearsal is None else rehearsal.kept(self)
+
+    def set_apart(self, record: Store, *, born: bool) -> Callable[[], None]:
+        """Let the manager begin anew on *record*: with its tasks, and without what it knows of them.
+
+        What is returned puts back what it was; one that was just *born* keeps what it is provided with until then. It
+        is stopped, before and then.
+        """
+        store = self._manager.store
+        record.retention = store.retention
+        with contextlib.ExitStack() as stack:  # what was done is undone, too, where the rest fails
+            stack.callback(self._use, store)
+            self._use(record)
+            for part in (self._manager.recurring, self._lifecycle, self._manager.scheduler):
+                stack.callback(part.set_apart())
+            stack.callback(self._registry.set_apart(born=born))
+            if not born:
+                stack.callback(self._pipeline.services.set_apart())
+            return stack.pop_all().close
+        raise AssertionError("what is undone has no error to suppress")
+
+    def _use(self, store: Store) -> None:
+        self._pipeline.keep_in(store)
+        self._manager.store = store
 
     # Several applications.
 
@@ -142,7 +186,7 @@ class Embedding:
         self._begin(
             made,
             self._sources(),
-            store=manager.store if self._has_own_store else None,
+            store=self._own_store() if self._has_own_store else None,
             namespace=self._namespace,
             lost_after=self._lost_after,
             catch_up_window=pipeline.catch_up_window,
@@ -154,11 +198,16 @@ class Embedding:
             artifacts=pipeline.artifacts,
             exclude=self._registry.excluded,
             restart_after_fork=self._has_own_store and manager.restart_after_fork,
+            **manager._alerts.options,
         )
         made.store.retention = manager.store.retention
         made._pipeline.surroundings = tuple(one for one in pipeline.surroundings if one is not without)
         made._pipeline.services.provide_as(pipeline.services)
         return made
+
+    def _own_store(self) -> Store:
+        """That which it has outside of a rehearsal."""
+        return self._manager.store if self._rehearsed is None else self._rehearsed.store
 
     def _sources(self) -> list[Any]:
         """Where a twin finds its tasks: where this one does, and those that were added to this one."""

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import types
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from task.errors import DeclarationError, StoreError, TaskError, UnknownTaskError, did_you_mean
@@ -63,6 +63,16 @@ class Entries:
     def begin_anew(self) -> None:
         """The store is another one, which has what that before had."""
         self._changed = None
+
+    def set_apart(self) -> Callable[[], None]:
+        """The store is another one for a while, and has none of them; what is returned puts back what was seen."""
+        before = self._seen, self._changed, self._told
+        self._seen, self._changed, self._told = {}, None, {}
+
+        def put_back() -> None:
+            self._seen, self._changed, self._told = before
+
+        return put_back
 
     def follow_own(self, rows: list[RecurringRow]) -> None:
         """These were put just now, by this process: if nothing else has changed, nothing else is read."""

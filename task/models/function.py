@@ -9,11 +9,11 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 import schedule
 
-from task.clock import SystemClock
+from task.clock import ProcessClock
 from task.errors import DeclarationTypeError
 from task.events import task_disabled, task_enabled
 from task.models.switches import check_switch
@@ -22,10 +22,11 @@ from task.runs import Run, RunState
 from task.spec import TaskSpec
 from task.stores import MemoryStore, Switch
 
-__all__ = ["TaskFunction"]
+__all__ = ["TaskFunction", "set_lonely_apart"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+AnyTask: TypeAlias = "TaskFunction[..., Any]"
 
 
 class TaskFunction(Generic[P, R]):
@@ -199,7 +200,8 @@ class TaskFunction(Generic[P, R]):
 
     def _bound_privately(self) -> Binding:
         store = MemoryStore()
-        binding = Binding(self.spec, self._body(), Pipeline(store, SystemClock()))
+        binding = Binding(self.spec, self._body(), Pipeline(store, ProcessClock()))
+        _lonely.add(self)
         store.register(self.name, binding.terms)
         return binding
 
@@ -221,15 +223,27 @@ class TaskFunction(Generic[P, R]):
         self._owner = weakref.ref(owner)
         return self._binding
 
-    def stand_for(self, pipeline: Pipeline) -> None:
-        """Steer the task of its name that *pipeline* knows from its store alone; nothing is registered."""
-        self._binding = Binding(self.spec, self._body(), pipeline)
+    @classmethod
+    def standing_for(cls, name: str, pipeline: Pipeline) -> TaskFunction[..., Any]:
+        """Steers the task of that name which *pipeline* knows from its store alone; nothing is registered."""
+        made = cls.declare(lambda: None, name=name)
+        made._binding = Binding(made.spec, made._body(), pipeline)
+        return made
 
     def unbind(self, owner: object) -> None:
         """End the tie to *owner*; its switch stays as it is."""
         if self.owner() is owner and self._binding is not None:
             pipeline, self._binding, self._owner = self._binding.pipeline, None, None
             self._turn(pipeline.store.switch(self.name, pipeline.clock.now()))
+
+    @property
+    def tie(self) -> tuple[Binding | None, weakref.ref[object] | None]:
+        """What ties it to its owner, to be set again after a rehearsal; or ``(None, None)``."""
+        return self._binding, self._owner
+
+    @tie.setter
+    def tie(self, tie: tuple[Binding | None, weakref.ref[object] | None]) -> None:
+        self._binding, self._owner = tie
 
     def variant(self, spec: TaskSpec) -> TaskFunction[P, R]:
         """The same body under another declaration."""
@@ -294,3 +308,20 @@ class TaskFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<task {self.name!r} at {self.spec.place}>"
+
+
+#: Tasks that were used without an owner: each has a ledger of its own.
+_lonely: weakref.WeakSet[AnyTask] = weakref.WeakSet()
+
+
+def set_lonely_apart() -> Callable[[], None]:
+    """Let tasks without an owner begin a new ledger; what is returned puts those back that they have now."""
+    before = [(lonely, private) for lonely in list(_lonely) if (private := lonely.__dict__.pop("_private", None))]
+
+    def put_back() -> None:
+        for lonely in list(_lonely):
+            lonely.__dict__.pop("_private", None)
+        for lonely, private in before:
+            lonely.__dict__["_private"] = private
+
+    return put_back

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from task.alerts import Alerts
 from task.errors import ForkedError, ManagerStateError, StoreUnavailableError
 from task.events import manager_state_changed
 from task.executors import Executors
@@ -44,7 +45,13 @@ class Lifecycle:
     """Starts and stops what a manager wires together."""
 
     def __init__(
-        self, owner: object, registry: Registry, pipeline: Pipeline, scheduler: Scheduler, max_workers: int
+        self,
+        owner: object,
+        registry: Registry,
+        pipeline: Pipeline,
+        scheduler: Scheduler,
+        alerts: Alerts,
+        max_workers: int,
     ) -> None:
         self._state: State = "stopped"
         #: What the loop had looked at when it was last stopped.
@@ -57,12 +64,15 @@ class Lifecycle:
         self.failure: str | None = None
         #: Called when it has stopped, also where that happens behind a run.
         self.on_stopped: Callable[[], object] = bool
+        #: Called when it has all that it needs, and its loop is about to start.
+        self.on_opened: Callable[[], object] = bool
         self._owner = owner
         self._registry = registry
         self._pipeline = pipeline
         self._scheduler = scheduler
         self._clock = scheduler.clock
         self.max_workers = max_workers
+        self._alerts = alerts
         self._plain = PlainJobs(scheduler, pipeline)
         pipeline.closed = "the manager does not run yet; call run()"
         self._renew_locks()
@@ -149,7 +159,9 @@ class Lifecycle:
         self._scheduler.look_at_clock()  # it may have been set while nobody looked
         self._pipeline.steering.begin()
         self._registry.schedule_all()
+        self.on_opened()
         self._scheduler.start()
+        self._alerts.begin()
 
     # Stopping.
 
@@ -185,6 +197,7 @@ class Lifecycle:
 
     def _close(self, reason: str) -> None:
         self._scheduler.stop()
+        self._alerts.end()
         self._pipeline.closed = reason
         self._registry.withdraw()
         executors, self._pipeline.executors = self._pipeline.executors, None
@@ -237,6 +250,22 @@ class Lifecycle:
                 with pause:  # a clock that drives the bodies itself has to be let go on
                     self._clock.wait(pause, 0.05)
 
+    def set_apart(self) -> Callable[[], None]:
+        """Be as one that never ran; what is returned puts back what it was. It is stopped, before and then."""
+        before = self._state, self._ended_at, self.failure, self.pid, self.restarting
+        closed, refusal = self._pipeline.closed, self._pipeline.refusal
+        put_back_alerts = self._alerts.set_apart()
+        self._state, self._ended_at, self.failure, self.pid, self.restarting = "stopped", None, None, None, False
+        self._pipeline.closed = "the manager does not run yet; call run()"
+        self._pipeline.refusal = ManagerStateError
+
+        def put_back() -> None:
+            self._state, self._ended_at, self.failure, self.pid, self.restarting = before
+            self._pipeline.closed, self._pipeline.refusal = closed, refusal
+            put_back_alerts()
+
+        return put_back
+
     def owed_until(self) -> datetime:
         """Up to when slots are owed an outcome: now, or what was looked at before it stopped and since."""
         now, ended = self._clock.now(), self._ended_at
@@ -273,6 +302,7 @@ class Lifecycle:
         self._scheduler.reset_after_fork()
         self._pipeline.reset_after_fork()
         self._pipeline.steering.reset_after_fork()
+        self._alerts.reset_after_fork()
         if self.pid is not None and self.restarts and self._state in ("starting", "running"):
             self._begin_in_child()
             self._pipeline.closed = "the manager starts anew in this forked process"

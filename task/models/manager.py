@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import datetime
 import functools
 import os
-import sys
-import threading
-import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from task.alerts import Alerts, check_heartbeat
 from task.clock import Clock
-from task.errors import DeclarationError, DeclarationTypeError, ManagerStateError
+from task.errors import DeclarationTypeError, UnknownTaskError, did_you_mean
 from task.log import logger
+from task.models.arguments import check_patience, check_places, check_restart
 from task.models.details import Health, congestion, task_details
 from task.models.discovery import calling_namespace
 from task.models.embedding import Embedding
 from task.models.function import TaskFunction
 from task.models.lifecycle import Lifecycle, SignalReceived
+from task.models.on_record import ManagerRecords
+from task.models.process import all_managers, keep_running, leave_at_once, restart_in_children, running_managers
 from task.models.records import Records
 from task.models.recurring import Recurring
 from task.models.registry import Registry
+from task.models.vitals import Vitals, VitalsTaker
 from task.pipeline import Pipeline, Placing, name_of
 from task.runs import Run, artifact_folder
 from task.scheduler import Scheduler
 from task.schedules import shorten
-from task.spec import Schedules, TaskOptions
-from task.stores import Changes, Finding, JournalEntry, Retention, RunPage, Statistics, Store, Wanted, open_store
+from task.spec import Schedules, TaskOptions, check_notify
+from task.stores import (
+    Finding,
+    Retention,
+    Store,
+    open_store,
+)
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -43,19 +49,8 @@ AnyTask = TaskFunction[..., Any]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: How long an interpreter that exits gives the bodies that run. Seconds.
-EXIT_TIMEOUT = 10.0
 
-#: A child that is forked only to become another program does so first. Seconds.
-RESTART_DELAY = 0.1
-
-_managers: weakref.WeakSet[TaskManager] = weakref.WeakSet()
-
-#: Those that run are kept, also when their program keeps no reference.
-_running: set[TaskManager] = set()
-
-
-class TaskManager:
+class TaskManager(ManagerRecords):
     """Finds tasks, runs them on time, and tells about them.
 
     *tasks* is where they are found: a module, an import string, an object, a namespace, or a list of
@@ -76,6 +71,10 @@ class TaskManager:
     artifacts. *exclude* names tasks that this process leaves to the others on its store: it neither registers nor runs
     them. After a fork the manager is not running in the child, and says so; with *restart_after_fork* and a store that
     processes share, one that ran in the parent starts by itself in the child, on threads of its own.
+
+    *notify* is called with a plain text and the run (or the text alone, if it takes no more) when an incident of a task
+    begins or ends: it is overdue, overruns what is usual, fails, or a run of it is lost. *heartbeat* is a URL to GET,
+    or a function, pinged every *heartbeat_every* seconds (1 to 86 400) while the manager is healthy.
 
     Time is that of *clock*, or of the *scheduler* that is given instead of one of its own.
 
@@ -110,36 +109,49 @@ class TaskManager:
         keep_days: float | None = None,
         exclude: Collection[str] = (),
         restart_after_fork: bool = False,
+        notify: Callable[..., object] | None = None,
+        heartbeat: str | Callable[[], object] | None = None,
+        heartbeat_every: float = 60.0,
     ) -> None:
+        if notify is not None:
+            check_notify("TaskManager", notify)
+        check_heartbeat(heartbeat, heartbeat_every)
         retention = Retention.of(keep_runs, keep_days)
-        _check_places(max_workers, pools or {}, executors or {})
-        _check_patience(catch_up_window, on_store_failure)
+        check_places(max_workers, pools or {}, executors or {})
+        check_patience(catch_up_window, on_store_failure)
         self.store = open_store(store, namespace, lost_after)
         self.store.retention = retention
         self.scheduler = scheduler or Scheduler(clock)
         self.clock = self.scheduler.clock
         sources = [calling_namespace(self), self] if tasks is None else [tasks, self]
         self._pipeline = Pipeline(self.store, self.clock, scheduler=self.scheduler)
-        self._pipeline.placing = Placing(pools, executors)
+        self._pipeline.placing = Placing(pools, executors, max_workers)
         self._pipeline.catch_up_window, self._pipeline.on_store_failure = catch_up_window, on_store_failure
         self._pipeline.artifacts = artifact_folder(artifacts)
         owner = self._pipeline.owner = weakref.ref(self)
         kinds: set[type] = {TaskManager, type(self)}
         for own in kinds:
             self._pipeline.services.of_run(own, lambda _: owner())
-        self._registry = Registry(self, self._pipeline, self.scheduler, sources, exclude)
+        registry = self._registry = Registry(self, self._pipeline, self.scheduler, sources, exclude)
         self._records = Records(self._pipeline, self.__getitem__)
-        self._lifecycle = Lifecycle(self, self._registry, self._pipeline, self.scheduler, max_workers)
+        self._alerts = Alerts(self._pipeline, self.scheduler, registry.bindings, lambda: registry.excluded)
+        self._alerts.notify = notify
+        if heartbeat is not None:
+            self._alerts.beat(heartbeat, heartbeat_every, lambda: (mine := owner()) is not None and mine.health)
+        self._lifecycle = Lifecycle(self, registry, self._pipeline, self.scheduler, self._alerts, max_workers)
         #: Entries on schedules that are made at run time.
         self.recurring = Recurring(self._registry, self._pipeline, self._lifecycle.check_not_forked)
-        self._lifecycle.on_stopped = functools.partial(_running.discard, self)
+        self._lifecycle.on_stopped = functools.partial(running_managers.discard, self)
+        self._vitals = VitalsTaker(self._pipeline, self._registry.tasks, self.clock, owner)
+        self._lifecycle.on_opened = self._vitals.begin
+        self._pipeline.steering.tell_vitals = lambda: "" if (mine := owner()) is None else mine.vitals().as_json()
         self.restart_after_fork = restart_after_fork
         made_with = store is not None, namespace, lost_after
         #: The manager as a part of a framework.
         self.embedding = Embedding(
             self, self._registry, self._pipeline, self._lifecycle, made_with, TaskManager.__init__
         )
-        _managers.add(self)
+        all_managers.add(self)
 
     # The loop.
 
@@ -150,8 +162,7 @@ class TaskManager:
         schedule could not run, `ManagerStateError` when another manager runs on the same scheduler.
         """
         self._lifecycle.start()
-        _running.add(self)
-        _stop_at_exit()
+        keep_running(self)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop: nothing new starts, what waits is cancelled or left to others, what runs gets *timeout* seconds.
@@ -174,7 +185,7 @@ class TaskManager:
                 logger.info("Received %s: stopping", received)
                 self.stop()
             except KeyboardInterrupt:
-                atexit.unregister(_stop_all)  # no grace at the exit either
+                leave_at_once()  # no grace at the exit either
                 raise
 
     def __enter__(self) -> TaskManager:
@@ -339,7 +350,42 @@ class TaskManager:
 
     @restart_after_fork.setter
     def restart_after_fork(self, restarts: bool) -> None:
-        self._lifecycle.restarts = _check_restart(restarts, self.store)
+        check_restart(restarts, self.store)
+        if restarts:
+            restart_in_children()
+        self._lifecycle.restarts = restarts
+
+    def enable(self, name: str, by: str | None = None) -> None:
+        """Turn a switch on, as `TaskFunction.enable` does: of a task, an entry, or what the store alone knows.
+
+        Raises `UnknownTaskError` for what the ledger never knew.
+        """
+        self._steerable(name).enable(by)
+
+    def disable(self, name: str, note: str | None = None, until: Moment | None = None, by: str | None = None) -> None:
+        """Turn a switch off, as `TaskFunction.disable` does: of a task, an entry, or what the store alone knows.
+
+        Raises `UnknownTaskError` for what the ledger never knew, and `DeclarationError`.
+
+        >>> manager = TaskManager([])
+        >>> sample = manager.add(lambda: None, name="sample")
+        >>> manager.disable("sample", "moving house", by="ada")
+        >>> sample.is_enable
+        False
+        """
+        self._steerable(name).disable(note, until, by)
+
+    def _steerable(self, name: str) -> AnyTask:
+        try:
+            return self[name]
+        except UnknownTaskError:
+            names = self.store.names()
+            if name not in names:
+                if self.tasks:
+                    raise
+                hint = did_you_mean(name, names, "Nothing is." if not names else "")
+                raise UnknownTaskError(f"There is no task {shorten(name)} on record. {hint}".rstrip()) from None
+        return TaskFunction.standing_for(name, self._pipeline)
 
     def pause(self, by: str | None = None) -> None:
         """Pause all tasks: slots, calls and triggers are skipped, and recorded so. *by* is who does it."""
@@ -353,87 +399,7 @@ class TaskManager:
         self.store.pause(False)
         self._pipeline.journal("resumed", by=who)
 
-    # What is on record.
-
-    def runs(
-        self,
-        task: str | None = None,
-        state: str | Iterable[str] | None = None,
-        limit: int = 100,
-        *,
-        since: Moment | None = None,
-        until: Moment | None = None,
-        parent: str | None = None,
-        tag: str | None = None,
-        cursor: str | None = None,
-    ) -> RunPage:
-        """Recorded runs, skips and misses, newest first, at most *limit* (1 to 1000): a list with a ``cursor``.
-
-        Of one task, in one or several states, that came from the run of the id *parent*, of the tasks with a *tag*;
-        from *since* on and before *until*, by when they were queued, refused or found missed (`Run.queued_at`). The
-        next page is asked for in the same way and with ``cursor=page.cursor``, until that is None: no row comes twice,
-        whatever is recorded meanwhile.
-
-        Raises `UnknownTaskError` for a task that the ledger never knew, and `ParameterError`.
-        """
-        wanted = Wanted.of(task, state, since, until, parent, tag).from_cursor(cursor)
-        return self._records.page(wanted, limit)
-
-    def find_run(self, id: str) -> Run:
-        """The run of that id, wherever it runs or ran. Raises `UnknownRunError`.
-
-        >>> manager = TaskManager([])
-        >>> greet = manager.add(lambda name: f"Hello, {name}", name="greet")
-        >>> with manager:
-        ...     run = manager.trigger("greet", name="Ada")
-        ...     manager.find_run(run.id).result(timeout=5)
-        'Hello, Ada'
-        """
-        return self._records.find(id)
-
-    def statistics(self, task: str) -> Statistics:
-        """How many runs of a task came to which state, how long they take, and how late they start.
-
-        The counts are of all time, also of what is not in the history any more; the figures of its newest runs.
-        Raises `UnknownTaskError` for a task that the ledger never knew.
-        """
-        return self._records.statistics(task)
-
-    def journal(self, task: str | None = None, limit: int = 100) -> list[JournalEntry]:
-        """Who has steered what, newest first: of one task, or of all. An entry has `at`, `who`, `what`, `task`, `note`.
-
-        What somebody has done is ``enabled``, ``disabled``, ``triggered``, ``cancelled``, ``paused`` or ``resumed``.
-        Raises `UnknownTaskError` for a task that the ledger never knew.
-
-        >>> manager = TaskManager([])
-        >>> sample = manager.add(lambda: None, name="sample")
-        >>> sample.disable(note="the other side is down", by="ada")
-        >>> [(entry.who, entry.what, entry.note) for entry in manager.journal("sample")]
-        [('ada', 'disabled', 'the other side is down')]
-        """
-        return self._records.journal(task, limit)
-
-    def changes(self, since: str | None = None, limit: int = 500) -> Changes:
-        """What has changed since a position, in all processes on the store, at most *limit* (1 to 1000) of each kind.
-
-        ``runs``: those that are new, or whose state, progress or log is not as it was: each once, as it is now, without
-        its log, parameters and result. ``journal``: who has steered what. The oldest changes come first, and
-        ``position`` is what to ask with the next time; without *since*, it is the present one, and nothing is told.
-        What was dropped from the history is not told of. It costs next to nothing where nothing has changed.
-
-        Raises `ParameterError` for what is no position of this store: it has been begun anew, and what was read of it
-        before is to be read again.
-
-        >>> manager = TaskManager([])
-        >>> greet = manager.add(lambda name: f"Hello, {name}", name="greet")
-        >>> with manager:
-        ...     before = manager.changes().position
-        ...     _ = manager.trigger("greet", name="Ada").result(timeout=5)
-        ...     changes = manager.changes(before)
-        ...     [(run.task, str(run.state)) for run in changes.runs], [entry.what for entry in changes.journal]
-        ([('greet', 'succeeded')], ['triggered'])
-        """
-        return self._records.changes(since, limit)
+    # How it is.
 
     def audit(self, since: Moment | None = None, until: Moment | None = None) -> list[Finding]:
         """Every slot in ``(since, until]`` that has not exactly one outcome: empty when all is well.
@@ -466,94 +432,13 @@ class TaskManager:
         causes += congestion(list(self._registry.tasks.values()), self._pipeline)
         return Health(not causes, state.state, pid, tuple(causes), self.scheduler.announcer.dropped)
 
+    def vitals(self) -> Vitals:
+        """What it tells of itself and its process, for people: `task.doctor` judges it.
 
-def _check_places(
-    max_workers: Any, pools: Mapping[str, Any], executors: Mapping[str, concurrent.futures.Executor]
-) -> None:
-    for name, size in {"max_workers": max_workers, **pools}.items():
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 100_000:
-            what = name if name == "max_workers" else f"the size of pool {shorten(name)}"
-            raise ManagerStateError(f"{what} is a whole number from 1, not {shorten(size)}.")
-    taken = {"serial", "threads", "process"} & executors.keys()
-    if taken:
-        raise ManagerStateError(f"executors names {sorted(taken)}, which are the manager's own. Use other names.")
+        Where it runs on a store that processes share, the others hear it with its heartbeat.
 
-
-def _check_patience(catch_up_window: Any, on_store_failure: Any) -> None:
-    number = isinstance(catch_up_window, (int, float)) and not isinstance(catch_up_window, bool)
-    if not number or not 0 <= catch_up_window <= 1e9:
-        raise DeclarationError(f"catch_up_window is a number of seconds from 0, not {shorten(catch_up_window)}.")
-    if on_store_failure not in ("wait", "run"):
-        raise DeclarationError(f"on_store_failure is 'wait' or 'run', not {shorten(on_store_failure)}.")
-
-
-def _stop_all() -> None:
-    """Stop what runs; all of them share one time, and one that fails does not keep the others from it."""
-    deadline = time.monotonic() + EXIT_TIMEOUT
-    for manager in list(_running):
-        try:
-            manager.stop(max(0.0, deadline - time.monotonic()))
-        except KeyboardInterrupt:  # who presses Ctrl-C again waits for nothing more
-            logger.warning("Interrupted again at the exit of the program: the runs under way are left, and become lost")
-            return
-        except Exception:
-            logger.exception("A manager could not be stopped at the exit of the program")
-
-
-def _stop_at_exit() -> None:
-    """Registered when the first manager starts: later than what it imports, and so run before that ends."""
-    atexit.unregister(_stop_all)
-    atexit.register(_stop_all)
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        from multiprocessing.util import Finalize  # such a process ends without what `atexit` has
-
-        Finalize(None, _stop_all, exitpriority=100)
-
-
-def _check_restart(restarts: Any, store: Store) -> bool:
-    if not isinstance(restarts, bool):
-        raise DeclarationTypeError(f"restart_after_fork is True or False, not {shorten(restarts)}.")
-    if restarts and not store.shared:
-        raise DeclarationError(
-            "restart_after_fork=True needs a store that processes share, such as store='sqlite:///tasks.db': without, "
-            "each child would run every slot again."
-        )
-    if restarts:
-        _restart_in_children()
-    return restarts
-
-
-def _after_fork() -> None:
-    for manager in list(_managers):
-        manager._lifecycle.after_fork()
-
-
-@functools.cache
-def _restart_in_children() -> None:
-    """Registered with the first manager that wants it: later than all that is made anew in a child."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_begin_restarts)
-
-
-def _begin_restarts() -> None:
-    if any(manager._lifecycle.restarting for manager in list(_managers)):
-        threading.Thread(target=_restart, name="task-restart", daemon=True).start()
-
-
-def _restart() -> None:
-    time.sleep(RESTART_DELAY)
-    for manager in list(_managers):
-        if manager._lifecycle.restarting:
-            _running.add(manager)  # before it runs: the process may end at once
-            _stop_at_exit()
-            try:
-                manager._lifecycle.restart()
-            except Exception:
-                logger.exception("A manager could not be started again in a forked process")
-                manager.stop()
-                _running.discard(manager)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+        >>> with TaskManager([]) as manager:
+        ...     manager.vitals().state
+        'running'
+        """
+        return self._vitals.take()

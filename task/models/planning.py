@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +20,10 @@ from task.schedules import (
     Missed,
     OnceJob,
     Timetable,
+    first_from,
     follows_elapsed_time,
     identity,
     live_copy,
-    next_slot,
     shorten,
 )
 from task.stores import Declaration
@@ -133,7 +132,7 @@ def _add(entry: Entry, binding: Binding, job: LiveJob) -> tuple[Line, Moment] | 
         if store.shared and not spec.fixed_delay:  # what came due while no process lived
             after = max(known[1], store.mark(binding.name) or known[1])
     elif spec.start is not None:
-        anchor = _first_from(job, spec.start.astimezone(datetime.UTC))
+        anchor = first_from(job, spec.start.astimezone(datetime.UTC))
         after = max(now, anchor - _TICK)
     if isinstance(job, OnceJob) and job.moment <= now and (known is None or not store.shared):
         after = job.moment.astimezone(datetime.UTC) - _TICK
@@ -182,21 +181,12 @@ def _check_jitter(binding: Binding, line: Line) -> None:
         slot = following
 
 
-def _first_from(job: LiveJob, start: Moment) -> Moment:
-    """What the slots are counted from: *start*, or where ``.at()`` names a time, the first such time from it on."""
-    if job.at_time is None or job.interval == 1:
-        return start
-    each = copy.copy(job)
-    each.interval = 1
-    return next_slot(each, start - _TICK, anchor=start) or start
-
-
 def _miss_past_moment(binding: Binding, job: OnceJob, after: Moment, now: Moment) -> None:
     store = binding.pipeline.store
     line = Line(job, now, binding.name)
     store.declare(binding.name, Declaration(line, after, until=now))
     moment = after + _TICK
-    store.miss(binding.name, Missed(moment, moment + _TICK, [line]), "past when the task was registered", now)
+    store.miss(binding.name, Missed.one(moment), "past when the task was registered", now)
     logger.warning("Task %r: %s was past when it was registered; it is recorded as missed", binding.name, job.words)
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 
-from task.errors import ParameterError, UnknownRunError
-from task.pipeline import Elsewhere, Pipeline
+from task.errors import ManagerStateError, ParameterError, UnknownRunError, UnknownTaskError, did_you_mean
+from task.pipeline import Elsewhere, Pipeline, name_of
 from task.runs import Run
 from task.schedules import shorten
-from task.stores import Changes, JournalEntry, RunPage, Statistics, Wanted, check_amount, check_limit
+from task.stores import (
+    Changes,
+    Incident,
+    JournalEntry,
+    Retention,
+    RunPage,
+    Statistics,
+    Wanted,
+    check_amount,
+    check_limit,
+)
 
 __all__ = ["Records"]
 
@@ -59,6 +70,31 @@ class Records:
             self._check_known(task)
         return self._pipeline.store.journal(task, limit)
 
+    def prune(self, keep: Retention, by: str | None, *, dry_run: bool) -> dict[str, int]:
+        """Drop what is not to be kept, or only count it. Raises `ManagerStateError`."""
+        store, now = self._pipeline.store, self._pipeline.clock.now()
+        if not store.shared:
+            raise ManagerStateError(
+                "The history is in the memory of this process, which keeps it bounded: there is nothing to prune. Give "
+                "the manager a store in a database to keep more."
+            )
+        if dry_run:
+            return store.prunable(keep, now)
+        who, dropped = name_of(by), collections.Counter[str]()
+        for name, ids in store.prune(keep, now):
+            dropped[name] += len(ids)
+            self._pipeline.steering.remove_files(ids)
+        if dropped:
+            self._pipeline.journal("pruned", None, f"{dropped.total()} rows", who)
+        return dict(dropped)
+
+    def incidents(self, task: str | None, limit: int) -> list[Incident]:
+        """What is and was wrong with tasks. Raises `UnknownTaskError` or `ParameterError`."""
+        check_limit(limit)
+        if task is not None:
+            self._check_known(task)
+        return self._pipeline.store.incidents(task, limit)
+
     def changes(self, since: str | None, limit: int) -> Changes:
         """What has changed since a position. Raises `ParameterError`."""
         check_amount(limit)
@@ -66,8 +102,16 @@ class Records:
         return found._replace(runs=[self._at_hand(run) for run in found.runs])
 
     def _check_known(self, task: str) -> None:
-        if task not in self._pipeline.store.names():
+        names = self._pipeline.store.names()
+        if task in names:
+            return
+        try:
             self._find(task)
+        except UnknownTaskError:
+            hint = did_you_mean(task, names)
+            if not hint:
+                raise
+            raise UnknownTaskError(f"There is no task {shorten(task)} on record. {hint}") from None
 
     def _at_hand(self, run: Run) -> Run:
         """A row of another process, or of this one: it can be cancelled where it runs."""

@@ -68,6 +68,7 @@ class Recurring:
         self._check_process = check_process
         self._entries = Entries(registry, pipeline)
         self.look_for, self.begin_anew = self._entries.look_for, self._entries.begin_anew
+        self.set_apart = self._entries.set_apart
 
     # To look at.
 
@@ -210,8 +211,8 @@ class Recurring:
         found = self._pipeline.store.entries(name) if isinstance(name, str) else []
         if not found:
             names = self._entries.names()
-            hint = did_you_mean(name, names, f"There are: {sorted(names)[:10]}.")
-            raise UnknownTaskError(f"There is no recurring entry {shorten(name)}. {hint}")
+            hint = did_you_mean(name, names, f"There are: {sorted(names)[:10]}." if names else "")
+            raise UnknownTaskError(f"There is no recurring entry {shorten(name)}. {hint}".rstrip())
         return found[0]
 
     def _shown(self, record: RecurringRecord) -> RecurringEntry:
@@ -279,8 +280,4 @@ class Recurring:
     def _as_task(self, name: str) -> TaskFunction[..., Any]:
         """What has its switch: the task that it is here, or one that stands for it where it is not run."""
         self._find(name)
-        found = self._entries.task(name)
-        if found is None:
-            found = TaskFunction.declare(lambda: None, name=name)
-            found.stand_for(self._pipeline)
-        return found
+        return self._entries.task(name) or TaskFunction.standing_for(name, self._pipeline)

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import threading
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol
 
 from task.errors import (
@@ -25,7 +25,7 @@ from task.models.chains import Chains
 from task.models.discovery import describe_source, discover, duplicate_message
 from task.models.function import TaskFunction
 from task.models.planning import plan_entry, resume_entry
-from task.pipeline import Pipeline
+from task.pipeline import Binding, Pipeline
 from task.scheduler import Scheduler
 from task.schedules import shorten
 from task.spec import TaskSpec
@@ -97,6 +97,10 @@ class Registry:
         """A fresh lock, after a fork. It is held while tasks come and go, never while bodies are waited for."""
         self.lock = threading.RLock()
 
+    def bindings(self) -> list[Binding]:
+        """Those of its tasks and recurring entries."""
+        return [found.binding for found in list(self.tasks.values())]
+
     def discover(self) -> None:
         """Register what is found on the sources by now."""
         with self.lock:
@@ -121,8 +125,9 @@ class Registry:
             raise UnknownTaskError(f"Task {shorten(name)} is left to other processes: this manager has it in exclude=.")
         if found is None:
             tasks = list(self.tasks)
-            hint = did_you_mean(name, tasks, f"There are: {sorted(tasks)[:10]}.")
-            raise UnknownTaskError(f"There is no task {shorten(name)}. {hint}")
+            there_are = f"There are: {sorted(tasks)[:10]}." if tasks else ""
+            hint = did_you_mean(name, tasks, there_are)
+            raise UnknownTaskError(f"There is no task {shorten(name)}. {hint}".rstrip())
         return found
 
     def remove(self, name: str) -> None:
@@ -214,6 +219,44 @@ class Registry:
             and theirs.spec is found.spec
             for other in list(_registries)
         )
+
+    def set_apart(self, *, born: bool) -> Callable[[], None]:
+        """Register the tasks of the code anew, on the record that there is now; what is returned puts all of it back.
+
+        Of what was added meanwhile, that stays which is in a module (a module is imported once), and all where the
+        manager was just *born*. Nothing is scheduled, before and then.
+        """
+        with self.lock:
+            ties = [(name, found, found.tie) for name, found in self.tasks.items()]
+            added, entries, removed = dict(self.added), set(self.entries), set(self._removed)
+            put_back_chains = self._chains.set_apart()
+
+        def put_back() -> None:
+            with self.lock:
+                for found in self.tasks.values():
+                    if found.owner() is self._owner:
+                        found.tie = None, None
+                new = {name: found for name, found in self.added.items() if name not in added}
+                late = {name: found for name, found in new.items() if born or _stays(found)}
+                self.sources = [*self.sources, late] if late else self.sources  # where they are found again
+                self.tasks.clear()
+                for name, found, tie in ties:
+                    self.tasks[name], found.tie = found, tie
+                self.added = {**added, **late}
+                self.entries.clear()
+                self.entries.update(entries)
+                self._removed = weakref.WeakSet(removed)
+                put_back_chains()
+
+        with self.lock, contextlib.ExitStack() as stack:
+            stack.callback(put_back)
+            self.tasks.clear()
+            self.entries.clear()
+            for name, found, _ in ties:
+                if name not in entries:
+                    self._register(found)
+            return stack.pop_all().close
+        raise AssertionError("what is undone has no error to suppress")
 
     def schedule_all(self) -> None:
         """Put every task on the heap, and from now on each that is registered."""
@@ -406,6 +449,11 @@ class Registry:
                 len(others),
                 ", ".join(map(repr, names[:5])),
             )
+
+
+def _stays(found: AnyTask) -> bool:
+    """Whether it was declared by a module, and not by a function: that of a test, say."""
+    return "<locals>" not in getattr(found.spec.func, "__qualname__", "<locals>")
 
 
 def excluded_names(names: Any) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from task.overview.problems import problems_of, sort_problems
@@ -11,6 +12,7 @@ from task.overview.strips import Strip
 from task.overview.texts import text_of, text_of_words
 from task.overview.values import Outcome, Problem, ScheduleText, TaskCard
 from task.runs import Run
+from task.stores import Incident
 
 __all__ = ["Cards", "card_of"]
 
@@ -45,12 +47,20 @@ class Cards:
     def __init__(self) -> None:
         self._made: dict[str, _Made] = {}
 
-    def of(self, sight: Sight, strip: Strip, next_run: Moment | None, since: float, now: Moment) -> TaskCard:
-        """That of a task which stands so; *since* is another one each second."""
+    def of(
+        self,
+        sight: Sight,
+        strip: Strip,
+        next_run: Moment | None,
+        since: float,
+        now: Moment,
+        incidents: Sequence[Incident] = (),
+    ) -> TaskCard:
+        """That of a task which stands so; *since* is another one each second, and so may be its open *incidents*."""
         made = self._made.get(sight.name)
         if made is not None and made.serves(sight, strip, next_run, since):
             return made.card
-        card = card_of(sight, strip, sort_problems(problems_of(sight, strip, now)), next_run)
+        card = card_of(sight, strip, sort_problems(problems_of(sight, strip, now, incidents)), next_run)
         if made is not None and made.card == card:
             card = made.card
         if len(self._made) >= KEPT and sight.name not in self._made:
@@ -95,6 +105,8 @@ def card_of(sight: Sight, strip: Strip, problems: tuple[Problem, ...], next_run:
 def _schedules(sight: Sight) -> tuple[ScheduleText, ...]:
     if sight.entry is not None:
         return () if sight.entry.schedule is None else (text_of_words(sight.entry.schedule, sight.name),)
+    if sight.on_record is not None:
+        return tuple(text_of(one.line.job) for one in sight.on_record.declarations)
     return () if sight.task is None else tuple(text_of(job) for job in sight.task.schedules)
 
 

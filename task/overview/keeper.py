@@ -29,8 +29,10 @@ PATIENCE = 0.2
 class Keeper:
     """Keeps one snapshot: what has changed on the store is read, and not all of it for each question."""
 
-    def __init__(self, manager: TaskManager) -> None:
+    def __init__(self, manager: TaskManager, *, on_record: bool = False) -> None:
         self._manager = manager
+        self._store = manager.store
+        self._on_record = on_record
         #: Those of the tasks.
         self.strips = Strips(manager.store)
         self._last: Snapshot | None = None
@@ -64,12 +66,14 @@ class Keeper:
 
     def _read(self, last: Snapshot | None) -> Snapshot:
         manager = self._manager
+        if manager.store is not self._store:  # the record is another one
+            self._store, self.strips, last = manager.store, Strips(manager.store), None
         now = manager.clock.monotonic()
         if last is not None and last.trouble is not None and now - last.members_at < MEMBERS:
             return last  # an answer may take seconds: it is asked once a second
         try:
             if last is None or last.trouble is not None or now - last.whole_at >= EVERYTHING:
-                return look(manager)
+                return self._look()
             return self._follow(last)
         except StoreError as error:
             if last is None:
@@ -77,25 +81,29 @@ class Keeper:
             tried = manager.clock.monotonic()
             return dataclasses.replace(last, members_at=tried, health=health_of(manager), trouble=str(error))
 
+    def _look(self) -> Snapshot:
+        return look(self._manager, on_record=self._on_record)
+
     def _follow(self, last: Snapshot) -> Snapshot:
         """The same one, with what has changed since."""
         manager = self._manager
         try:
             changes = manager.changes(last.position, FOLLOWED)
         except ParameterError:  # the store has been begun anew
-            return look(manager)
+            return self._look()
         now = manager.clock.monotonic()
         forgotten, self._forgotten = self._forgotten, False
         if forgotten:  # the journal, by which others hear of it, is written a moment later
-            return look(manager)
+            return self._look()
         due = now - last.members_at >= MEMBERS
         if due or changes.journal or manager.state != last.health.state:
-            if members(manager) != last.members or manager.store.paused != last.paused:
-                return look(manager)
+            there_are = members(manager, on_record=self._on_record)
+            if there_are != last.members or manager.store.paused != last.paused:
+                return self._look()
             sights = {name: sight.now() for name, sight in last.sights.items()}
             last = dataclasses.replace(last, sights=sights, members_at=now, health=health_of(manager))
         if len(changes.runs) == FOLLOWED:
-            return look(manager)
+            return self._look()
         named = {run.task for run in changes.runs} | {entry.task for entry in changes.journal if entry.task}
         return look_again(manager, last, named & last.sights.keys(), changes.position)
 

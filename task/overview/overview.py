@@ -10,6 +10,7 @@ from typing import Literal, TypeVar, get_args
 from task.errors import ParameterError, StoreError, UnknownTaskError, did_you_mean
 from task.models import Health, TaskManager
 from task.overview.cards import Cards
+from task.overview.incidents import OpenIncidents
 from task.overview.keeper import Keeper
 from task.overview.plans import Plans
 from task.overview.problems import problems_of, problems_of_manager, sort_problems
@@ -41,6 +42,9 @@ class Overview:
 
     While the store cannot be reached, the last that was seen is shown, with a problem that says so.
 
+    With *on_record* that is what the store has on record, whichever process has it in its code: what a process without
+    the code sees.
+
     >>> from task import TaskManager, every
     >>> manager = TaskManager([])
     >>> sample = manager.add(lambda: None, every(30).seconds, name="sample")
@@ -48,10 +52,12 @@ class Overview:
     [('sample', 'every 30 seconds', 'idle')]
     """
 
-    def __init__(self, manager: TaskManager) -> None:
+    def __init__(self, manager: TaskManager, *, on_record: bool = False) -> None:
         self._manager = manager
-        self._keeper = Keeper(manager)
+        self._on_record = on_record
+        self._keeper = Keeper(manager, on_record=on_record)
         self._cards = Cards()
+        self._incidents = OpenIncidents(manager)
         self._lanes = Lanes(manager)
         self._plans = Plans(manager)
         self._strips = self._keeper.strips
@@ -136,12 +142,13 @@ class Overview:
         before = before if since == snapshot.members_at else {}
         running = [sight for sight in snapshot.sights.values() if sight.standing.active]
         strips, now = self._strips_of(running[:LOOKED_AT]), self._manager.clock.now()
+        incidents = self._incidents.of(snapshot)
         found: dict[str, tuple[Sight, list[Problem]]] = {}
         for name, sight in snapshot.sights.items():
             kept = before.get(name)
             if kept is None or kept[0] is not sight or sight.standing.active:
                 strip = strips.get(name) or self._strips.last(name)
-                kept = sight, list(problems_of(sight, strip, now))
+                kept = sight, list(problems_of(sight, strip, now, incidents.get(name, ())))
             found[name] = kept
         self._found = found, snapshot.members_at
         return sort_problems(
@@ -226,6 +233,9 @@ class Overview:
 
     def _sight(self, snapshot: Snapshot, name: str) -> Sight:
         found = snapshot.sights.get(name)
+        if found is None and self._on_record:
+            hint = did_you_mean(name, snapshot.sights, "`list` shows those that there are.")
+            raise UnknownTaskError(f"There is no task {shorten(name)} on record. {hint}")
         if found is None:
             self._manager[name]  # raises, unless it was added just now
             self._keeper.forget()
@@ -242,9 +252,11 @@ class Overview:
             return {name: self._strips.last(name) for name in standing}
 
     def _cards_of(self, sights: Sequence[Sight], snapshot: Snapshot) -> Iterator[TaskCard]:
-        strips, now = self._strips_of(sights), self._manager.clock.now()
+        strips, now, incidents = self._strips_of(sights), self._manager.clock.now(), self._incidents.of(snapshot)
+        self._plans.read(sights)
         for sight in sights:
-            yield self._cards.of(sight, strips[sight.name], self._next_run(sight), snapshot.members_at, now)
+            open_ = incidents.get(sight.name, ())
+            yield self._cards.of(sight, strips[sight.name], self._next_run(sight), snapshot.members_at, now, open_)
 
     def _next_run(self, sight: Sight) -> Moment | None:
         """Its next slot, wherever that is run."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 from task.errors import StoreError
 from task.models import TaskManager
 from task.overview.sights import Sight
 from task.overview.slots import Ahead
-from task.schedules import Line
+from task.stores import Declaration, OnRecord
 
 __all__ = ["Plans"]
 
@@ -25,37 +26,50 @@ class Plans:
     def __init__(self, manager: TaskManager) -> None:
         self._manager = manager
         #: What others have declared: read again when something of the task has changed, and with all the rest.
-        self._declared: dict[str, tuple[Sight, list[Line]]] = {}
+        self._declared: dict[str, tuple[Sight, OnRecord]] = {}
 
     def ahead(self, sights: Iterable[Sight]) -> list[Ahead]:
         """Their schedules, each with its next slot."""
-        found: list[Ahead] = []
-        for sight in sights:
-            if sight.broken is None:
-                held = sight.task is not None and sight.task.spec.fixed_delay
-                found += [Ahead(sight.name, line, first, held) for line, first in self._lines(sight)]
-        return found
+        wanted = [sight for sight in sights if sight.broken is None]
+        self.read(wanted)
+        return [one for sight in wanted for one in (_here(sight) if sight.runs_here else self._elsewhere(sight))]
 
-    def _lines(self, sight: Sight) -> Sequence[tuple[Line, Moment | None]]:
-        if sight.runs_here:
-            planned = sight.planned
-            # One that is held has its next slot when its run has ended: nobody knows when.
-            return [] if planned is None or planned.held else [(line, line.next) for line in planned.timetable.lines]
+    def read(self, sights: Iterable[Sight]) -> None:
+        """Read what others have declared of all these at once."""
         if not self._manager.store.shared:
-            return []  # nobody else runs them
-        now = self._manager.clock.now()
-        return [(line, line.after(now)) for line in self._elsewhere(sight)]
-
-    def _elsewhere(self, sight: Sight) -> list[Line]:
-        kept = self._declared.get(sight.name)
-        if kept is not None and kept[0] is sight:
-            return kept[1]
-        try:
-            declared = self._manager.store.declarations(sight.name)
-        except StoreError:
-            return []
-        lines = [one.line for one in declared if one.until is None]
-        if len(self._declared) >= KEPT:
+            return  # nobody else runs them
+        stale = {sight.name: sight for sight in sights if not sight.runs_here and self._declared_of(sight) is None}
+        if not stale:
+            return
+        if len(self._declared) + len(stale) > KEPT:
             self._declared.clear()
-        self._declared[sight.name] = sight, lines
-        return lines
+        with contextlib.suppress(StoreError):  # the problems say so
+            found = self._manager.store.on_record(list(stale))
+            self._declared.update({name: (sight, found[name]) for name, sight in stale.items()})
+
+    def _declared_of(self, sight: Sight) -> OnRecord | None:
+        if sight.on_record is not None:
+            return sight.on_record
+        kept = self._declared.get(sight.name)
+        return kept[1] if kept is not None and kept[0] is sight else None
+
+    def _elsewhere(self, sight: Sight) -> Iterator[Ahead]:
+        declared, now = self._declared_of(sight), self._manager.clock.now()
+        for one in () if declared is None else declared.declarations:
+            yield Ahead(sight.name, one.line, one.line.after(now), _is_held(sight, one))
+
+
+def _is_held(sight: Sight, declaration: Declaration) -> bool:
+    """Whether its slots are counted from the ends of runs: only the next one is known."""
+    if sight.task is not None:
+        return sight.task.spec.fixed_delay
+    return not declaration.owed and declaration.line.job.latest is None
+
+
+def _here(sight: Sight) -> Iterator[Ahead]:
+    planned = sight.planned
+    if planned is None or planned.held:  # that has its next slot when its run has ended: nobody knows when
+        return
+    held = sight.task is not None and sight.task.spec.fixed_delay
+    for line in planned.timetable.lines:
+        yield Ahead(sight.name, line, line.next, held)

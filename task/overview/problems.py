@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from task.alerts import longest_usual
 from task.models import TaskManager, is_overdue
+from task.overview.delays import MUCH, cure_of, delays_text, is_late
 from task.overview.durations import duration_text
 from task.overview.sights import Sight, Snapshot
 from task.overview.strips import Strip
+from task.overview.unclaimed import unclaimed
 from task.overview.values import Problem
 from task.runs import RunState
+from task.stores import Incident
 
 __all__ = ["KINDS", "problems_of", "problems_of_manager", "sort_problems"]
 
 Moment = datetime.datetime
 
 #: The worst first.
-KINDS = ("stopped", "unhealthy", "broken", "orphaned", "lost", "failing", "overrunning", "overdue", "never")
-
-#: A run is far beyond what is usual after so many times the p95, and so many seconds more than that.
-FAR, FAR_SECONDS = 3, 60.0
-
-#: What is usual is told by so many runs.
-USUAL = 5
+KINDS = ("stopped", "unhealthy", "broken", "orphaned", "lost", "failing", "overrunning", "overdue", "late", "never")
 
 
 def problems_of_manager(manager: TaskManager, snapshot: Snapshot) -> Iterator[Problem]:
@@ -63,9 +61,24 @@ def _remedy_of(cause: str) -> str:
     return "Look into the log of this process; restart it if it does not mend itself."
 
 
-def problems_of(sight: Sight, strip: Strip, now: Moment) -> Iterator[Problem]:
-    """What is wrong with one task."""
-    if not _may_have_any(sight):
+def problems_of(sight: Sight, strip: Strip, now: Moment, incidents: Sequence[Incident] = ()) -> Iterator[Problem]:
+    """What is wrong with one task; since when, where that is one of its open *incidents*, and those that remain."""
+    since = {one.kind: one for one in incidents}
+    for problem in _problems_of(sight, strip, now):
+        incident = since.pop(problem.kind, None)
+        yield problem if incident is None else problem._replace(since=incident.since)
+    for incident in since.values():
+        text = f"{incident.text[:1].upper()}{incident.text[1:]}"
+        yield Problem(incident.kind, sight.name, text, _UNTIL, incident.run, incident.since)
+
+
+#: What helps with an incident that can be seen in no other way: of an overdue slot, say.
+_UNTIL = "Look at its last runs, and at what the doctor says of the processes; it is over when a run of it succeeds."
+
+
+def _problems_of(sight: Sight, strip: Strip, now: Moment) -> Iterator[Problem]:
+    yield from unclaimed(sight, now)
+    if not _may_have_any(sight, strip):
         return
     if sight.broken is not None:
         yield _broken(sight)
@@ -81,6 +94,7 @@ def problems_of(sight: Sight, strip: Strip, now: Moment) -> Iterator[Problem]:
     if last is not None and sight.failing:
         yield _failing(sight)
     yield from _slow(sight, strip, now)
+    yield from _late(sight, strip)
     if _is_over(sight):
         yield Problem(
             "never",
@@ -90,11 +104,13 @@ def problems_of(sight: Sight, strip: Strip, now: Moment) -> Iterator[Problem]:
         )
 
 
-def _may_have_any(sight: Sight) -> bool:
+def _may_have_any(sight: Sight, strip: Strip) -> bool:
     """Told at once of most: of a thousand tasks all are looked at."""
     last = sight.standing.summary.last
     ended_badly = last is not None and last.state is not RunState.SUCCEEDED
-    return bool(ended_badly or sight.standing.active or sight.broken is not None or _is_over(sight))
+    return bool(
+        ended_badly or strip.figures.delays or sight.standing.active or sight.broken is not None or _is_over(sight)
+    )
 
 
 def _broken(sight: Sight) -> Problem:
@@ -138,12 +154,12 @@ def _slow(sight: Sight, strip: Strip, now: Moment) -> Iterator[Problem]:
             past.id,
         )
         return
-    usual = strip.figures.p95_duration
+    usual, longest = strip.figures.p95_duration, longest_usual(strip.figures)
     for run in active:
         if run.state is not RunState.RUNNING or run.started_at is None or usual is None:
             continue
         seconds = (now - run.started_at).total_seconds()
-        if strip.figures.sample >= USUAL and seconds > max(FAR * usual, usual + FAR_SECONDS):
+        if longest is not None and seconds > longest:
             yield Problem(
                 "overrunning",
                 sight.name,
@@ -160,6 +176,25 @@ def _slow(sight: Sight, strip: Strip, now: Moment) -> Iterator[Problem]:
             "Give it more workers (pool=, max_workers=), a longer interval, or a shorter body.",
             active[0].id,
         )
+
+
+def _late(sight: Sight, strip: Strip) -> Iterator[Problem]:
+    """Its runs start late often, and something can be done about it."""
+    figures = strip.figures
+    grace = 2 * MUCH if sight.task is None else sight.task.spec.misfire_grace
+    if figures.p95_lateness is None or not is_late(figures, grace):
+        return
+    curable = {cause: seconds for cause, seconds in figures.delays.items() if cure_of(cause) is not None}
+    if sum(curable.values()) < figures.p95_lateness:  # it is the machine, or was asked for
+        return
+    remedy = cure_of(max(curable, key=lambda cause: curable[cause]))
+    yield Problem(
+        "late",
+        sight.name,
+        f"Its runs start late, one in twenty by {duration_text(figures.p95_lateness)} or more: of its last "
+        f"{figures.sample} runs {delays_text(figures.delays)}.",
+        remedy or "",
+    )
 
 
 def _is_over(sight: Sight) -> bool:

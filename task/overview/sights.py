@@ -18,7 +18,7 @@ from task.overview.values import Doing
 from task.overview.wellness import health_of
 from task.runs import Run, RunState
 from task.scheduler import Entry
-from task.stores import Standing, Summary, Switch
+from task.stores import OnRecord, Standing, Summary, Switch
 
 __all__ = ["Sight", "Snapshot", "look", "look_again", "look_without_store", "members"]
 
@@ -33,7 +33,7 @@ class Sight:
     """One task or recurring entry, as it stands."""
 
     name: str
-    #: As it is run here; None of an entry that is not.
+    #: As it is run here; None of one that is not.
     task: AnyTask | None
     #: None of a task of the code.
     entry: RecurringEntry | None
@@ -44,6 +44,8 @@ class Sight:
     runs_here: bool
     #: Why it cannot be run here; None where it can.
     broken: str | None = None
+    #: What others have declared of it, where the code of this process is not asked.
+    on_record: OnRecord | None = None
 
     @classmethod
     def of(
@@ -60,10 +62,17 @@ class Sight:
         assert found is not None
         return cls(found.name, task, entry, standing, paused, runs_here).now()
 
+    @classmethod
+    def recorded(
+        cls, name: str, entry: RecurringEntry | None, standing: Standing, on_record: OnRecord, *, paused: bool
+    ) -> Sight:
+        """One that stands so, and that only the store knows of."""
+        return cls(name, None, entry, standing, paused, runs_here=False, on_record=on_record)
+
     def now(self, standing: Standing | None = None) -> Sight:
         """The same one, with what is wrong with its schedule now; and as it stands now, where that is given."""
         planned = self.planned
-        broken = self.entry.problem if self.entry is not None else None
+        broken = self.entry.problem if self.entry is not None and self.on_record is None else None
         if broken is None and planned is not None:
             broken = planned.reason
         if standing is None and broken == self.broken:
@@ -104,7 +113,9 @@ class Sight:
     @property
     def tags(self) -> tuple[str, ...]:
         """As they are declared."""
-        return () if self.task is None else self.task.spec.tags
+        if self.task is not None:
+            return self.task.spec.tags
+        return () if self.on_record is None else self.on_record.tags
 
     @property
     def description(self) -> str:
@@ -159,12 +170,26 @@ class Snapshot:
         return {}
 
 
-def look(manager: TaskManager) -> Snapshot:
-    """See all tasks of a manager. Raises `StoreError` where its store cannot be asked."""
-    position, there_are = manager.changes().position, members(manager)  # before the rest: what comes later is followed
+def look(manager: TaskManager, *, on_record: bool = False) -> Snapshot:
+    """See all tasks of a manager. Raises `StoreError` where its store cannot be asked.
+
+    With *on_record*, those that the store has on record, as others have declared them: the code here is not asked.
+    """
+    position = manager.changes().position  # before the rest: what comes later is followed
+    there_are = members(manager, on_record=on_record)
     tasks, entries = _known(manager)
-    standing = manager.store.standing(sorted({*tasks, *entries}), manager.clock.now())
+    names = {*manager.store.names(), *entries} if on_record else {*tasks, *entries}
+    standing = manager.store.standing(sorted(names), manager.clock.now())
+    if on_record:
+        recorded = manager.store.on_record(sorted(names))
+        there = {name: one for name, one in standing.items() if name in entries or _is_there(one, recorded[name])}
+        return _snapshot(manager, {}, entries, there, there_are, position, recorded)
     return _snapshot(manager, tasks, entries, standing, there_are, position)
+
+
+def _is_there(standing: Standing, on_record: OnRecord) -> bool:
+    """Whether there is anything to be told of it; of an entry that was removed before it ran there is nothing."""
+    return on_record.declared or bool(standing.active) or standing.summary.last is not None
 
 
 def look_again(manager: TaskManager, last: Snapshot, names: Collection[str], position: str) -> Snapshot:
@@ -186,9 +211,10 @@ def look_without_store(manager: TaskManager, trouble: str) -> Snapshot:
     return dataclasses.replace(_snapshot(manager, tasks, {}, unknown, None, None), trouble=trouble)
 
 
-def members(manager: TaskManager) -> object:
+def members(manager: TaskManager, *, on_record: bool = False) -> object:
     """Another value when tasks or entries came or went, or the manager started or stopped. Raises `StoreError`."""
-    return manager.state, manager.store.entries_changed(), manager.tasks
+    there_are: object = manager.store.names() if on_record else manager.tasks
+    return manager.state, manager.store.entries_changed(), there_are
 
 
 def _known(manager: TaskManager) -> tuple[dict[str, AnyTask], dict[str, RecurringEntry]]:
@@ -211,12 +237,17 @@ def _snapshot(
     standing: Mapping[str, Standing],
     there_are: object,
     position: str | None,
+    on_record: Mapping[str, OnRecord] | None = None,
 ) -> Snapshot:
     runs_here, paused = manager.state == "running", position is not None and manager.store.paused
-    sights = {
-        name: Sight.of(tasks.get(name), entries.get(name), standing[name], paused=paused, runs_here=runs_here)
-        for name in sorted(standing)
-    }
+    sights = {}
+    for name in sorted(standing):
+        task, entry = tasks.get(name), entries.get(name)
+        sights[name] = (
+            Sight.of(task, entry, standing[name], paused=paused, runs_here=runs_here)
+            if on_record is None
+            else Sight.recorded(name, entry, standing[name], on_record[name], paused=paused)
+        )
     tags = collections.Counter(tag for sight in sights.values() for tag in sight.tags)
     now, taken, health = manager.clock.now(), manager.clock.monotonic(), health_of(manager)
     return Snapshot(now, sights, health, paused, dict(sorted(tags.items())), there_are, position, taken, taken)

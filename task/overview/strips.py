@@ -35,13 +35,16 @@ class Strip(NamedTuple):
         """From its newest rows, the newest first."""
         cells: list[Cell] = []
         sample: list[tuple[float, float | None]] = []
+        delays = []
         for run in itertools.islice(newest, STRIP):
             cell = Cell(run.id, str(run.state), run.slot or run.queued_at, run.duration, run.count)
             cells.append(cell)
             if cell.duration is not None and run.state is not RunState.LOST:  # of which nobody saw the end
                 sample.append((cell.duration, run.lateness))
+                if run.delays:
+                    delays.append(run.delays)
         median = statistics.median(duration for duration, _ in sample) if sample else None
-        return cls(tuple(reversed(cells)), Statistics.of(name, {}, sample), median)
+        return cls(tuple(reversed(cells)), Statistics.of(name, {}, sample, delays), median)
 
 
 #: Of a task that nothing is known of.

@@ -54,8 +54,8 @@ class Outcome(NamedTuple):
 class Problem(NamedTuple):
     """Something that wants somebody's attention, and what to do."""
 
-    #: ``broken``, ``orphaned``, ``lost``, ``failing``, ``overrunning``, ``overdue`` or ``never`` (its schedules are
-    #: over); or of the manager: ``stopped``, ``unhealthy``.
+    #: ``broken``, ``orphaned``, ``lost``, ``failing``, ``overrunning``, ``overdue``, ``late`` or ``never`` (its
+    #: schedules are over); or of the manager: ``stopped``, ``unhealthy``.
     kind: str
     #: None where it is the manager's.
     task: str | None
@@ -64,6 +64,8 @@ class Problem(NamedTuple):
     remedy: str
     #: The run that shows it, if there is one.
     run_id: str | None = None
+    #: Since when it is an open incident, of which somebody was told; None where it is none.
+    since: Moment | None = None
 
 
 class ScheduleText(NamedTuple):

@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from task.clock import is_machines
 from task.errors import ParameterError
 from task.events import run_progress
 from task.executors import Executor
@@ -124,6 +125,7 @@ class Binding:
             spec.max_runs,
             spec.misfire == "all",
             self.recurring,
+            spec.expectation.text,
         )
 
     def plan_redaction(self) -> None:
@@ -202,6 +204,11 @@ class Binding:
 
     def awaited(self, run: Run) -> None:
         """Its end is told here anyhow."""
+
+    def moment(self) -> Moment | None:
+        """Now, by the clock of the manager where that is not the machine's."""
+        clock = self.pipeline.clock
+        return None if is_machines(clock) else clock.now()
 
     def progressed(self, run: Run) -> None:
         """The body has told how far it is."""

@@ -12,7 +12,7 @@ from task.events import run_missed
 from task.log import logger
 from task.pipeline.binding import Binding
 from task.pipeline.surroundings import entered
-from task.runs import Run, Trigger
+from task.runs import Cause, Run, Trigger
 from task.schedules import Due, Missed, shorten
 
 if TYPE_CHECKING:
@@ -58,16 +58,17 @@ class Claims:
             return  # a question of before a stop
         assert self._pipeline.scheduler is not None
         try:
-            self._claim_judged(binding, due, hold=entry.hold)
+            self._claim_judged(binding, due, question, hold=entry.hold)
         except BaseException:  # as on the loop: the next slot does not wait for this one
             self._pipeline.scheduler.release(entry, self._pipeline.clock.now() if entry.hold else None)
             raise
         if entry.holder is question:
             self._pipeline.scheduler.release(entry)
 
-    def _claim_judged(self, binding: Binding, due: Due, hold: bool = True) -> None:
+    def _claim_judged(self, binding: Binding, due: Due, question: Run, hold: bool = True) -> None:
         asked = due.slot is not None and binding.spec.policy.only_if
-        self._claim(binding, due, self._refusal(binding, due.slot) if asked and due.slot is not None else None, hold)
+        unwanted = self._refusal(binding, due.slot) if asked and due.slot is not None else None
+        self._claim(binding, due, unwanted, question, hold)
 
     def _refusal(self, binding: Binding, slot: Moment) -> str | None:
         """Why the conditions of a task refuse a slot. They run inside of what its body does."""
@@ -78,7 +79,14 @@ class Claims:
             logger.exception("Task %r: its conditions cannot be asked; the slot of %s is refused", binding.name, slot)
             return f"only_if cannot be asked: {type(error).__name__}: {shorten(str(error), 100)}"
 
-    def _claim(self, binding: Binding, due: Due, unwanted: str | None = None, hold: bool = True) -> None:
+    def _claim(
+        self,
+        binding: Binding,
+        due: Due,
+        unwanted: str | None = None,
+        question: Run | None = None,
+        hold: bool = True,
+    ) -> None:
         """Claim a slot. A held entry waits, with *hold*, for the end of its run."""
         pipeline, entry = self._pipeline, binding.entry
         store, now = pipeline.store, pipeline.clock.now()
@@ -93,6 +101,8 @@ class Claims:
         run = binding.new_run(trigger, now, slot=due.slot, parameters=binding.spec.parameters, jobs=due.jobs)
         if entry is not None and entry.held and hold:
             entry.holder = run
+        if question is not None or store.shared or pipeline.lateness.jumped():
+            pipeline.lateness.begin(binding, run, question)
         binding.claimed += 1  # before it is handed over: its body may be what makes the next slot due
         if not store.shared:  # it answers at once
             self._claimed(binding, due, run, unwanted, store.claim(run, binding.limits, due.missed, unwanted))
@@ -106,6 +116,7 @@ class Claims:
         """The store has answered: hand the run over, or let the slot be."""
         if answer is not True and (answer is None or isinstance(answer, StoreError)):
             binding.claimed -= 1
+            self._pipeline.lateness.turn(run, Cause.RUN_BEFORE if answer is None else Cause.LEDGER)
             if answer is None:
                 self._ask_again(binding, due, run, unwanted)
             else:
@@ -185,11 +196,15 @@ class Claims:
         if run_missed.receivers:
             self._pipeline.tell(run_missed, name=binding.name, slot=missed.first, reason="late")
 
-    def catch_up(self, binding: Binding) -> None:
-        """Run the late slots of a task one by one (``misfire="all"``), found on a thread: the search is slow."""
+    def catch_up(self, binding: Binding, *, again: bool = False) -> None:
+        """Run the late slots of a task one by one (``misfire="all"``), found on a thread: the search is slow.
+
+        *again*: one of them has just ended.
+        """
         if binding.entry is None or self._pipeline.executors is None:
             return
         search = Run(binding.name, "catch-up", self._pipeline.clock.now())  # never recorded: it stands for the search
+        search.waited = again
         binding.entry.holder = search
         executor = self._pipeline.executors.threads if binding.on_loop else binding.executor
         self._pipeline.submit(executor, search, lambda _: self._catch_up_one(binding, search))
@@ -207,4 +222,4 @@ class Claims:
         if due is None:
             self._pipeline.scheduler.release(entry)
         elif self._pipeline.closed is None:
-            self._claim_judged(binding, due)
+            self._claim_judged(binding, due, search)

@@ -15,6 +15,7 @@ from task.errors import StoreError
 from task.events import run_overrunning, run_started
 from task.log import logger
 from task.pipeline.binding import Binding
+from task.pipeline.lateness import EARLIEST, LATEST, LONG
 from task.pipeline.outcome import refuse_unfinished
 from task.pipeline.surroundings import entered
 from task.runs import OUT_OF_TIME, Run, RunState, set_current_run
@@ -58,7 +59,7 @@ class Execution:
     def _attempt(self, binding: Binding, run: Run) -> None:
         if not self.start(binding, run):
             return
-        attempt = run.attempt
+        attempt, begun = run.attempt, run.attempt_started_at
         set_current_run(run)
         if (trace := run.trace) is not None:
             trace.enter()  # the context ends with the attempt
@@ -74,6 +75,8 @@ class Execution:
             self._pipeline.settlement.settle(binding, run, attempt, result, failure)
         finally:
             failure = None  # it holds this frame, and this frame it: neither may wait for the garbage collector
+        if begun is not None and (run.finished_at or self._pipeline.clock.now()) - begun > LONG:
+            self._pipeline.lateness.occupied(binding, run, begun)
 
     def _perform(self, binding: Binding, run: Run) -> Any:
         surroundings = self._pipeline.surroundings
@@ -94,7 +97,7 @@ class Execution:
         """Run a coroutine body on the event loop."""
         if not self.start(binding, run):
             return
-        attempt = run.attempt
+        attempt, begun = run.attempt, run.attempt_started_at
         set_current_run(run)
         if (trace := run.trace) is not None:
             trace.enter()
@@ -113,6 +116,8 @@ class Execution:
             await self._pipeline.settlement.settle_async(binding, run, attempt, result, failure)
         finally:
             failure = None  # as in `_attempt`
+        if begun is not None and (run.finished_at or self._pipeline.clock.now()) - begun > LONG:
+            self._pipeline.lateness.occupied(binding, run, begun)
 
     async def _perform_async(self, binding: Binding, run: Run) -> Any:
         surroundings = self._pipeline.surroundings
@@ -172,6 +177,10 @@ class Execution:
                 else:
                     pipeline.withdrawal.leave(binding, run)
                 return False
+            if not run.attempt:
+                late = now - (run.slot or run.queued_at)
+                if late > LATEST or late < EARLIEST:
+                    pipeline.lateness.explain(binding, run, now)
             try:
                 begun = pipeline.store.start(run, now)
             except StoreError as error:
@@ -180,6 +189,7 @@ class Execution:
             if not begun:
                 pipeline.release(binding, run, now)
                 return False
+            run.waits = None
             started(run.jobs, now)
             if binding.spec.policy.timeout is not None and pipeline.scheduler is not None:
                 self._limit(binding, run, binding.spec.policy.timeout)
@@ -198,7 +208,9 @@ class Execution:
         if (now - (run.next_at or run.queued_at)).total_seconds() > binding.spec.misfire_grace:
             pipeline.withdrawal.withdraw(binding, run, f"it could not be started: {error}")
         elif pipeline.scheduler is not None:
-            later = functools.partial(pipeline.hand_over, binding, run)
+            if not run.attempt:
+                pipeline.lateness.not_started(binding, run, now)
+            later = functools.partial(pipeline.hand_over_all, (run,))
             pipeline.scheduler.call_at(now + datetime.timedelta(seconds=AGAIN), later)
 
     def _started_call(self, binding: Binding, run: Run, now: datetime.datetime) -> bool:
@@ -245,6 +257,7 @@ class Execution:
             return settle(binding, run, attempt)
 
         executors = self._pipeline.executors
+        self._pipeline.lateness.occupied(binding, run, run.attempt_started_at or run.queued_at)
         if not executor.replace(run, work) and executors is not None:
             executors.service.submit(work, run)  # too many were replaced already: it keeps its place
 

@@ -21,6 +21,7 @@ from task.pipeline.binding import Binding
 from task.pipeline.claims import Claims
 from task.pipeline.execution import Execution
 from task.pipeline.journal import name_of, trigger_note, write
+from task.pipeline.lateness import Lateness
 from task.pipeline.patience import SerialPatience
 from task.pipeline.placing import Placing
 from task.pipeline.settlement import Settlement
@@ -72,6 +73,8 @@ class Pipeline:
         self.artifacts: str | None = None
         #: The binding of another manager that acts for this one's here and now, by the name of the task.
         self.acting: Callable[[str], Binding | None] | None = None
+        #: Called when a run has failed, timed out or is lost: somebody may want to hear of it.
+        self.on_trouble: Callable[[], object] = bool
         #: What bodies and callbacks run inside of.
         self.surroundings: tuple[Surround, ...] = ()
         self.services = Services()
@@ -80,12 +83,13 @@ class Pipeline:
         self.on_store_failure: Literal["wait", "run"] = "wait"
         #: Slots that came due while no process lived are run only if they are no older. Seconds.
         self.catch_up_window = 86_400.0
+        self.lateness = Lateness(self)
         self.steering = Steering(self)
         self.claims = Claims(self)
         self.execution = Execution(self)
         self.settlement = Settlement(self)
         self.withdrawal = Withdrawal(self)
-        self._patience = None if scheduler is None else SerialPatience(clock, scheduler)
+        self.patience = None if scheduler is None else SerialPatience(clock, scheduler)
         self.watch = None if scheduler is None else Watch(self, scheduler)
 
     def keep_in(self, store: Store) -> None:
@@ -96,8 +100,8 @@ class Pipeline:
     def open(self, executors: Executors) -> None:
         """Admit runs from now on."""
         self.executors, self.closed = executors, None
-        if self._patience is not None:
-            self._patience.begin()
+        if self.patience is not None:
+            self.patience.begin()
         if self.watch is not None:
             self.watch.begin()
 
@@ -116,6 +120,8 @@ class Pipeline:
             return False
         if run_queued.receivers:
             self.tell(run_queued, run=run)
+        if run.waits is not None and not run.waited:
+            self.lateness.turn(run)
         if not run.waited:  # else whoever ended what it waited for has handed it over, maybe by now
             self.hand_over(binding, run)
         elif binding.limits.overlap == "cancel_previous":
@@ -141,7 +147,7 @@ class Pipeline:
 
     def skipped(self, run: Run) -> None:
         """A guard has refused a run: say so."""
-        run.trace = None
+        run.trace = run.waits = None
         logger.info("Task %r was skipped (%s, %s): %s", run.task, run.trigger, run.slot or "no slot", run.reason)
         self.tell(run_skipped, run=run)
 
@@ -167,6 +173,8 @@ class Pipeline:
             self.tracing.expect(run)
         if elsewhere:
             run.holder = Elsewhere(self)  # before it is claimed: nobody executes it here
+        if self.store.shared or self.lateness.jumped():
+            self.lateness.begin(binding, run)
         self.store.claim(run, binding.limits)
         if trigger == "manual" and run.state is not SKIPPED:
             self.journal("triggered", run.task, trigger_note(run, parameters), by)
@@ -280,6 +288,9 @@ class Pipeline:
             elif isinstance(run.holder, Binding):
                 if run.trigger == "chain" and not run.waited:
                     self.tell(run_queued, run=run)
+                lateness = run.holder.pipeline.lateness
+                if run.waits is not None or run.waited or lateness.jumped():
+                    lateness.let_go(run.holder, run)
                 run.holder.pipeline.hand_over_next(run.holder, run)
 
     def hand_over_next(self, binding: Binding, run: Run) -> None:
@@ -294,8 +305,8 @@ class Pipeline:
         executors = self.executors
         if executor is None or executors is None:
             return  # stopped meanwhile
-        if executor is executors.serial and self._patience is not None and not self._patience.watching:
-            self._patience.before_submit(executor)
+        if executor is executors.serial and self.patience is not None and not self.patience.watching:
+            self.patience.before_submit(executor)
         if self.watch is not None:
             self.watch.before_submit(executor)
         executor.submit(work, run, priority)
@@ -307,7 +318,7 @@ class Pipeline:
             return
         if entry.timetable.behind:
             if self.closed is None:  # by way of the loop: a hundred of them must not nest
-                self.scheduler.call_at(moment, lambda: self.claims.catch_up(binding))
+                self.scheduler.call_at(moment, lambda: self.claims.catch_up(binding, again=True))
         else:
             self.scheduler.release(entry, moment if entry.hold else None)
 

@@ -22,7 +22,9 @@ class Placing:
         self,
         pools: Mapping[str, int] | None = None,
         executors: Mapping[str, concurrent.futures.Executor] | None = None,
+        max_workers: int = 32,
     ) -> None:
+        self.max_workers = max_workers
         self.pools = dict(pools or {})
         self.executors = dict(executors or {})
 
@@ -64,13 +66,13 @@ class Placing:
             binding.executor = executors.pool(policy.pool, coroutine=binding.on_loop)
         elif binding.on_loop:
             binding.executor = executors.event_loop
-        elif self._wants_thread(binding):
+        elif self.wants_thread(binding):
             binding.executor = executors.threads
         else:
             binding.executor = executors.serial
 
     @staticmethod
-    def _wants_thread(binding: Binding) -> bool:
+    def wants_thread(binding: Binding) -> bool:
         """A body elsewhere is waited for on a thread; and some bodies (a shell command) say that they want one."""
         executor = binding.spec.policy.executor
         if executor is None:

@@ -237,6 +237,7 @@ class Settlement:
         if state is not SUCCEEDED:
             if state is not CANCELLED:
                 logger.error("Task %r %s: %s", spec.name, state, _told(run))
+                self._pipeline.on_trouble()
         elif result is not None and run.jobs and (result is CancelJob or isinstance(result, CancelJob)):
             self.end_schedules(binding, run, run.jobs)
         signal = SIGNALS[state]

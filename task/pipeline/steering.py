@@ -59,6 +59,9 @@ class Elsewhere:
         """Its end is heard of from the store."""
         self._pipeline.store.watch(run)
 
+    def moment(self) -> None:
+        """Its log is kept there."""
+
     def progressed(self, run: Run) -> None:
         """Its body is not here."""
 
@@ -80,6 +83,8 @@ class Steering:
         self.entries: Container[str] = ()
         #: Called there with the name of a task whose schedules are to be planned anew.
         self.on_renewed: Callable[[str], object] = lambda _: None
+        #: What this manager tells of itself: see `Listener.vitals`.
+        self.tell_vitals: Callable[[], str] = str
         self._attached = False
 
     def reset_after_fork(self) -> None:
@@ -141,6 +146,8 @@ class Steering:
         if late is not None and late > pipeline.catch_up_window:
             run.withdraw("no process took it within the catch-up window")
             return
+        if run.state is RunState.QUEUED:
+            pipeline.lateness.taken_over(run)
         if run.waiting:
             return
         if run.state is RunState.RETRYING and run.next_at is not None:
@@ -154,6 +161,7 @@ class Steering:
             run.holder = Elsewhere(self._pipeline)
             logger.error("The run of task %r is lost: %s", run.task, run.reason)
             self._pipeline.tell(run_lost, run=run)
+        self._pipeline.on_trouble()
 
     def changed(self) -> None:
         """Something was steered elsewhere: look at it where that may take its time."""
@@ -195,10 +203,19 @@ class Steering:
 
     def pruned(self, ids: Sequence[str]) -> None:
         """Runs were dropped from the history: their files go, where that may take its time."""
-        folder, executors = self._pipeline.artifacts, self._pipeline.executors
-        if folder is not None and executors is not None:
+        executors = self._pipeline.executors
+        if self._pipeline.artifacts is not None and executors is not None:
             question = Run("(pruned)", "manual", self._pipeline.clock.now())
-            executors.service.submit(lambda _: _remove_all(folder, ids), question)
+            executors.service.submit(lambda _: self.remove_files(ids), question)
+
+    def remove_files(self, ids: Sequence[str]) -> None:
+        """The files of runs that were dropped go, if this process knows where they are."""
+        if self._pipeline.artifacts is not None:
+            _remove_all(self._pipeline.artifacts, ids)
+
+    def vitals(self) -> str:
+        """What the others are to know of this manager."""
+        return self.tell_vitals()
 
     # Slots that depend on the one before.
 

@@ -102,5 +102,6 @@ class Withdrawal:
         pipeline.settlement.take_back(run)
         logger.error("The run of task %r is lost: %s", run.task, reason)
         pipeline.tell(run_lost, run=run)
+        pipeline.on_trouble()
         pipeline.hand_over_all(admitted)
         return True

@@ -53,6 +53,9 @@ class _Ties:
     def awaited(self, run: Run) -> None:
         """It ends with its process."""
 
+    def moment(self) -> None:
+        """The run itself knows its clock."""
+
     def waits_for_this_thread(self) -> bool:
         """The queues are in the other process."""
         return False

@@ -7,12 +7,16 @@ from task.runs.log import LogLine, RunLog, capture_logs, run_logger
 from task.runs.redaction import MASK, Redactor, check_names
 from task.runs.run import Run
 from task.runs.states import RunState, Trigger
+from task.runs.waits import LATE, NO_DELAYS, Cause, Waits
 
 __all__ = [
+    "LATE",
     "MASK",
+    "NO_DELAYS",
     "OUT_OF_TIME",
     "Artifact",
     "Attempt",
+    "Cause",
     "Holder",
     "LogLine",
     "ParentResults",
@@ -21,6 +25,7 @@ __all__ = [
     "RunLog",
     "RunState",
     "Trigger",
+    "Waits",
     "artifact_folder",
     "capture_logs",
     "check_names",

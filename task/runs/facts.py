@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from task.runs.log import LogLine, RunLog
 from task.runs.redaction import Redactor
 from task.runs.states import RunState, Trigger
+from task.runs.waits import NO_DELAYS, Waits
 
 if TYPE_CHECKING:
     import schedule
@@ -54,6 +55,9 @@ class Holder(Protocol):
 
     def awaited(self, run: Run) -> None:
         """Somebody waits for its end here."""
+
+    def moment(self) -> Moment | None:
+        """Now, where its runs go by another clock than the machine's."""
 
     def progressed(self, run: Run) -> None:
         """The body has told how far it is."""
@@ -115,10 +119,12 @@ class RunFacts:
         "attempt_started_at",
         "changed",
         "declared",
+        "delays",
         "due_again",
         "epoch",
         "error",
         "finished_at",
+        "held_up_by",
         "holder",
         "inputs",
         "jobs",
@@ -151,6 +157,7 @@ class RunFacts:
         "trigger",
         "waited",
         "waiting",
+        "waits",
     )
 
     def __init__(
@@ -181,6 +188,9 @@ class RunFacts:
         #: When the first attempt started, and the last one ended (aware UTC).
         self.started_at: Moment | None = None
         self.finished_at: Moment | None = None
+        #: What its start was delayed by, the gravest first, in seconds: they add up to `lateness`, or where it has no
+        #: slot to its wait since `queued_at`. Empty before the start, and for a run that was on time (0.1 s or less).
+        self.delays: Mapping[str, float] = NO_DELAYS
         #: Which attempt is under way, or was the last; 0 before the first.
         self.attempt = 0
         #: When that attempt started (aware UTC).
@@ -220,6 +230,10 @@ class RunFacts:
         self.epoch = 0
         #: True while it waits for other runs to end (``overlap="queue"``, ``mutex``), and whether it ever did.
         self.waiting = self.waited = False
+        #: What it waits for, as far as that was noted; None where it goes straight to its executor.
+        self.waits: Waits | None = None
+        #: Who had its place when it came to its executor: a task, or "" where that is not known. None: it was free.
+        self.held_up_by: str | None = None
         #: The run inside which this one was called, in the same thread or coroutine.
         self.outer: Run | None = None
         #: Who executes it: of several managers on one store, each ends its own.
@@ -350,6 +364,7 @@ class RunFacts:
             "finished_at": _iso(self.finished_at),
             "duration": self.duration,
             "lateness": self.lateness,
+            "delays": dict(self.delays),
             "attempt": self.attempt,
             "token": self.token,
             "attempts": [attempt.as_dict() for attempt in self.attempts],

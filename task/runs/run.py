@@ -297,9 +297,10 @@ class Run(RunFacts):
         return self._value if succeeded and self._value is not NOTHING else None
 
     def keep_line(self, line: LogLine) -> None:
-        """Keep a line of the log with the run, secrets masked."""
-        if self.redactor is not None:
-            line = LogLine(line.at, line.level, line.logger, self.redactor.text(line.message))
+        """Keep a line of the log with the run, secrets masked, timed by the clock of its manager."""
+        now = None if self.holder is None else self.holder.moment()
+        if self.redactor is not None or now is not None:
+            line = LogLine(now or line.at, line.level, line.logger, self.mask(line.message))
         if self._log is None:
             with self._lazy:
                 if self._log is None:

@@ -2,6 +2,6 @@
 
 from task.scheduler.entries import Entry
 from task.scheduler.scheduler import Scheduler
-from task.scheduler.watch import LONGEST_LEAD
+from task.scheduler.watch import LONGEST_LEAD, Gap
 
-__all__ = ["LONGEST_LEAD", "Entry", "Scheduler"]
+__all__ = ["LONGEST_LEAD", "Entry", "Gap", "Scheduler"]

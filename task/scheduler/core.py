@@ -15,7 +15,7 @@ from task.log import logger
 from task.scheduler.entries import Entry, Timer
 from task.scheduler.heap import Heap
 from task.scheduler.loop import Loop
-from task.scheduler.watch import LONGEST_LEAD, ClockWatch
+from task.scheduler.watch import LONGEST_LEAD, ClockWatch, Gap
 from task.schedules import Due
 
 __all__ = ["Core"]
@@ -40,7 +40,10 @@ class Core:
         self.owner: Callable[[], object] = _nobody
         self._jobs: dict[int, tuple[schedule.Job, Entry]] = {}
         self._heap: Heap[Entry | Timer] = Heap()
-        self._watch = ClockWatch(clock)
+        #: Knows the latest jumps of the wall clock.
+        self.clock_watch = ClockWatch(clock)
+        #: When its loop was last started (wall time).
+        self.started_at: Moment | None = None
         #: The wall time up to which the loop has taken what was due; None until its first pass since the start.
         self.looked_at: Moment | None = None
         self._now = clock.now()
@@ -100,9 +103,9 @@ class Core:
     def release(self, entry: Entry, moment: Moment | None = None) -> None:
         """Put a held entry back; with *moment* (wall time), its next slot is counted from there."""
         with self._lock:
-            entry.held, entry.holder = False, None
+            entry.held, entry.holder, entry.freed_at = False, None, self.clock.now()
             if moment is not None:
-                moment += self._watch.lead
+                moment += self.clock_watch.lead
                 if entry.mark is not None:
                     moment = max(moment, entry.mark)
                 for line in entry.timetable.lines:
@@ -112,7 +115,7 @@ class Core:
 
     def take_oldest(self, entry: Entry) -> Due | None:
         """The oldest late slot of a held entry. Slow: for a worker, never for the loop."""
-        due = entry.timetable.take_oldest(self.clock.now(), self._watch.lead)
+        due = entry.timetable.take_oldest(self.clock.now(), self.clock_watch.lead)
         if due is not None:
             entry.mark = due.slot
         return due
@@ -143,7 +146,7 @@ class Core:
         if entry.plain:
             for line in entry.timetable.lines:
                 line.job.next_run = None if line.next is None else as_local(line.next)
-        key = entry.timetable.due_at(self._watch.lead)
+        key = entry.timetable.due_at(self.clock_watch.lead)
         if key is not None:
             self._put(entry, key)
 
@@ -158,7 +161,7 @@ class Core:
         with self._lock:
             if self.is_running():
                 raise ManagerStateError("This scheduler's loop runs already.")
-            self.looked_at = None
+            self.looked_at, self.started_at = None, self.clock.now()
             loop = self._loop = Loop(self.clock, self._lock, self._make_pass, self._heap.first)
         loop.start(name)
 
@@ -166,6 +169,11 @@ class Core:
         """End the loop and wait for it, at most *timeout* seconds. Jobs stay registered."""
         if self._loop is not None:
             self._loop.stop(timeout)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether its loop runs in this process, or has."""
+        return self._loop is not None
 
     def is_running(self) -> bool:
         """Whether a loop makes passes in this process."""
@@ -177,11 +185,15 @@ class Core:
 
     def elapsed_now(self) -> Moment:
         """Now, as intervals count it: ahead of a wall clock that went back."""
-        return self._watch.elapsed_now()
+        return self.clock_watch.elapsed_now()
+
+    def overslept(self) -> tuple[Gap, ...]:
+        """The newest of the loop's passes that began late though it had nothing to do."""
+        return () if self._loop is None else self._loop.overslept
 
     def look_at_clock(self) -> None:
         """Compare the wall clock with the monotonic one, and follow a step."""
-        self._now, jump = self._watch.look()
+        self._now, jump = self.clock_watch.look()
         if jump:
             self._clock_stepped(jump)
 
@@ -217,7 +229,7 @@ class Core:
         """What is due of an entry, once; it goes back on the heap before anybody hears of it."""
         timetable = entry.timetable
         try:
-            due = timetable.take(self._now, self._watch.lead)
+            due = timetable.take(self._now, self.clock_watch.lead)
         except BaseException as error:
             self.break_entry(entry, error)
             return None
@@ -265,7 +277,7 @@ class Core:
         logger.warning("The wall clock jumped by %+.1f seconds", jump)
         reset: list[Entry] = []
         with self._lock:
-            wrong = self._watch.follow(jump)
+            wrong = self.clock_watch.follow(jump)
             for entry in {id(entry): entry for _, entry in self._jobs.values()}.values():
                 if wrong and self._begin_again(entry, now, now - datetime.timedelta(seconds=jump)):
                     reset.append(entry)

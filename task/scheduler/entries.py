@@ -41,7 +41,19 @@ class Client(Protocol):
 class Entry:
     """One task on the heap: its timetable and its client."""
 
-    __slots__ = ("client", "held", "hold", "holder", "key", "live", "mark", "plain", "reason", "timetable")
+    __slots__ = (
+        "client",
+        "freed_at",
+        "held",
+        "hold",
+        "holder",
+        "key",
+        "live",
+        "mark",
+        "plain",
+        "reason",
+        "timetable",
+    )
 
     def __init__(self, client: Client, timetable: Timetable, *, hold: bool = False, plain: bool = False) -> None:
         self.client = client
@@ -51,6 +63,8 @@ class Entry:
         self.held = False
         #: Whose end it waits for while it is held: a run before it was stopped must not release it.
         self.holder: object = None
+        #: When that last ended (wall time).
+        self.freed_at: Moment | None = None
         #: A job of plain `schedule`, which has no task.
         self.plain = plain
         #: When it is due, in wall time; None while it is not on the heap.

@@ -9,11 +9,16 @@ from collections.abc import Callable
 
 from task.clock import Clock, LoopHandle
 from task.log import logger
+from task.runs import Cause
+from task.scheduler.watch import KEPT, Gap
 
 __all__ = ["LONGEST_WAIT", "Loop"]
 
 #: The loop never waits longer without looking at the clocks. Seconds.
 LONGEST_WAIT = 30.0
+
+#: A pass that begins so much later than it was to is noted. Seconds.
+OVERSLEPT = 0.05
 
 #: A loop that is so late for its published beat counts as blocked. Seconds.
 BEAT_GRACE = 5.0
@@ -41,8 +46,12 @@ class Loop:
         self._first_due = first_due
         #: Something came that is due earlier than the last pass knew.
         self.woken = False
+        #: Seconds. A clock that nobody can set needs no looks at it between what is due.
+        self.longest_wait = LONGEST_WAIT
         self._beat_due = clock.monotonic() + LONGEST_WAIT
         self._handle: LoopHandle | None = None
+        #: The newest passes that began late, for all that the loop has done: its thread got no time.
+        self.overslept: tuple[Gap, ...] = ()
 
     def start(self, name: str) -> None:
         """Start making passes, on a daemon thread where the clock uses threads."""
@@ -93,11 +102,13 @@ class Loop:
 
     def run_due(self) -> float:
         """Make one pass, and publish when the next is due."""
+        if (late := self._clock.monotonic() - self._beat_due) >= OVERSLEPT:
+            self.overslept = (*self.overslept[1 - KEPT :], Gap(self._clock.now(), late, Cause.PROCESSOR))
         self._make_pass()
         with self._changed:
             self.woken = False
             first = self._first_due()
-        seconds = LONGEST_WAIT
+        seconds = self.longest_wait
         if first is not None:
             seconds = min(seconds, max(0.0, (first - self._clock.now()).total_seconds()))
         self._beat_due = self._clock.monotonic() + seconds

@@ -5,17 +5,19 @@ from __future__ import annotations
 import datetime
 import random
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import schedule
 
-from task.clock import Clock, SystemClock, as_local
+from task.clock import Clock, ProcessClock, as_local
 from task.errors import TaskError
+from task.events import Announcer
 from task.log import logger
 from task.scheduler.core import Core
 from task.scheduler.entries import Entry, JobList, PlainJob
 from task.scheduler.heap import Heap
+from task.scheduler.watch import ClockWatch
 from task.schedules import CancelJob, Timetable, check_interval, check_job, follows_elapsed_time
 
 __all__ = ["Scheduler"]
@@ -31,7 +33,7 @@ class Scheduler(Core, schedule.Scheduler):
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self._prepare(clock or SystemClock())
+        self._prepare(clock or ProcessClock())
 
     def rebuild(self) -> None:
         """Make the heap anew from the plain jobs: a fork may have caught it half changed."""
@@ -39,6 +41,30 @@ class Scheduler(Core, schedule.Scheduler):
         self._jobs, self._heap = {}, Heap()
         for job in plain:
             self.add(job, keep=True)
+
+    def set_apart(self) -> Callable[[], None]:
+        """Plan nothing any more but plain jobs, and those anew; what is returned puts back what was planned.
+
+        No loop may run, before and then.
+        """
+        before = self._jobs, self._heap, self.clock_watch, self._loop, self.announcer
+        before_times = self.looked_at, self.started_at, self._now
+        plain = [job for job, entry in self._jobs.values() if entry.plain]
+        runs = [(job, job.last_run, job.next_run) for job in plain]
+        self._jobs, self._heap, self.clock_watch = {}, Heap(), ClockWatch(self.clock)
+        self._loop, self.announcer = None, Announcer(self.clock.inline)
+        self.looked_at, self.started_at, self._now = None, None, self.clock.now()
+        for job in plain:
+            job.last_run = None
+            self.add(job)
+
+        def put_back() -> None:
+            self._jobs, self._heap, self.clock_watch, self._loop, self.announcer = before
+            self.looked_at, self.started_at, self._now = before_times
+            for job, last_run, next_run in runs:
+                job.last_run, job.next_run = last_run, next_run
+
+        return put_back
 
     @classmethod
     def adopt(cls, scheduler: schedule.Scheduler) -> Scheduler:
@@ -52,7 +78,7 @@ class Scheduler(Core, schedule.Scheduler):
         del scheduler.__dict__["jobs"]
         scheduler.__class__ = cls
         assert isinstance(scheduler, cls)
-        scheduler._prepare(SystemClock())
+        scheduler._prepare(ProcessClock())
         for job in jobs:
             try:
                 scheduler.add(job, keep=True)

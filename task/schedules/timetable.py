@@ -29,6 +29,7 @@ COUNT_LIMIT = 1_000
 CATCH_UP_LIMIT = 100
 
 _TICK = datetime.timedelta(microseconds=1)
+_NONE = datetime.timedelta(0)
 _GALLOP = datetime.timedelta(seconds=1)
 
 
@@ -175,12 +176,15 @@ class Timetable:
             if line.elapsed and lead:
                 slot -= lead
             if self.jitter:
-                slot += self._delay(line.next)
+                slot += self.delay_of(line.next or slot)
             if found is None or slot < found:
                 found = slot
         return found
 
-    def _delay(self, slot: Moment | None) -> datetime.timedelta:
+    def delay_of(self, slot: Moment) -> datetime.timedelta:
+        """By how much the jitter delays a slot."""
+        if not self.jitter:
+            return _NONE
         return datetime.timedelta(seconds=random.Random(f"{self.seed}|{slot}").uniform(0, self.jitter))
 
     def take(self, now: Moment, lead: datetime.timedelta) -> Due | None:
@@ -249,7 +253,7 @@ class Timetable:
         first = min(line.next for line in lines if line.next is not None)
         late = (now + lead if named[0].elapsed else now) - slot > self.grace
         if late and self.jitter:
-            late = now - slot - self._delay(slot) > self.grace
+            late = now - slot - self.delay_of(slot) > self.grace
         jobs = tuple(line.job for line in named)
         if late and self.misfire == "skip":
             return Due(None, jobs, Missed(first, slot + _TICK, lines), late)

@@ -1,5 +1,6 @@
 """The declaration of a task, validated once."""
 
+from task.spec.expectation import Expectation, check_notify, takes_run
 from task.spec.policy import RunPolicy
 from task.spec.spec import (
     Schedules,
@@ -11,11 +12,14 @@ from task.spec.spec import (
 )
 
 __all__ = [
+    "Expectation",
     "RunPolicy",
     "Schedules",
     "TaskOptions",
     "TaskSpec",
     "accepts_run",
+    "check_notify",
     "is_async",
     "place_of",
+    "takes_run",
 ]

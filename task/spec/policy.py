@@ -12,6 +12,7 @@ from task.errors import DeclarationError, DeclarationTypeError
 from task.retries import RetryPolicy, retry_policy
 from task.runs import check_names
 from task.schedules import shorten
+from task.spec.expectation import check_notify
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -65,6 +66,12 @@ class RunPolicy:
     on_lost: OnLost = "record"
     #: Each process that shares the store has its own slots and guards, and nothing is caught up.
     everywhere: bool = False
+    #: It is overdue when no run of it has succeeded for so many seconds; None: when a slot of it stays without a run.
+    expect_within: float | None = None
+    #: It is failing after so many failures in a row; None: 3 where its slots come more than hourly, else 1.
+    alert_after: int | None = None
+    #: Called with what is wrong with it, in the place of the manager's own ``notify=``.
+    notify: Callable[..., object] | None = None
 
     @classmethod
     def declare(cls, name: str, options: Mapping[str, Any]) -> RunPolicy:
@@ -107,7 +114,7 @@ def _check(name: str, policy: RunPolicy) -> None:
         value = getattr(policy, key)
         if value not in choices:
             raise DeclarationError(f"Task {name!r}: {key} is one of {choices}, not {shorten(value)}.")
-    for key in ("max_concurrent", "disable_after"):
+    for key in ("max_concurrent", "disable_after", "alert_after"):
         value = getattr(policy, key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise DeclarationError(f"Task {name!r}: {key} is a whole number from 1, not {shorten(value)}.")
@@ -123,11 +130,12 @@ def _check(name: str, policy: RunPolicy) -> None:
             raise DeclarationTypeError(f"Task {name!r}: {key} is a name of 1 to 200 characters, not {shorten(value)}.")
         if value is not None and not value.isprintable():
             raise DeclarationError(f"Task {name!r}: {key} is a name of printable characters, not {shorten(value)}.")
-    seconds = policy.timeout
-    if seconds is not None and (
-        isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= _LONGEST
-    ):
-        raise DeclarationError(f"Task {name!r}: timeout is a number of seconds above 0, not {shorten(seconds)}.")
+    for key in ("timeout", "expect_within"):
+        seconds = getattr(policy, key)
+        if seconds is not None and (
+            isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= _LONGEST
+        ):
+            raise DeclarationError(f"Task {name!r}: {key} is a number of seconds above 0, not {shorten(seconds)}.")
     executor = policy.executor
     library: Any = sys.modules.get("concurrent.futures")  # whoever made an executor has imported it
     if executor is not None and not isinstance(executor, (str, getattr(library, "Executor", ()))):
@@ -135,6 +143,8 @@ def _check(name: str, policy: RunPolicy) -> None:
             f"Task {name!r}: executor is 'serial', 'threads', 'process', a name of TaskManager(executors={{...}}), "
             f"or a concurrent.futures.Executor, not {shorten(executor)}."
         )
+    if policy.notify is not None:
+        check_notify(f"Task {name!r}", policy.notify)
     if policy.when != "succeeded" and not policy.after:
         raise DeclarationError(f"Task {name!r}: when={policy.when!r} needs after=, the task whose end it speaks of.")
     if name in policy.after:

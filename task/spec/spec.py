@@ -15,6 +15,7 @@ from task.errors import DeclarationError, DeclarationTypeError, ScheduleError, d
 from task.injection import Parameters
 from task.schedules import Misfire, check_job, shorten
 from task.schedules.slots import follows_elapsed_time, period_of
+from task.spec.expectation import Expectation
 from task.spec.policy import DEFAULT_POLICY, OnLost, Overlap, RunPolicy, When
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ class TaskOptions(TypedDict, total=False):
     only_if: Any
     on_lost: OnLost
     everywhere: bool
+    expect_within: float | None
+    alert_after: int | None
+    notify: Callback | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
@@ -137,6 +141,11 @@ class TaskSpec:
     def place(self) -> str:
         """Where the body is defined, as ``file:line``."""
         return place_of(self.func)
+
+    @property
+    def expectation(self) -> Expectation:
+        """What is expected of its runs."""
+        return Expectation(self.policy.expect_within, self.misfire_grace + self.jitter, self.policy.alert_after)
 
 
 def place_of(func: Any) -> str:

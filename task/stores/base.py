@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import datetime
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import schedule
@@ -25,9 +25,12 @@ from task.stores.values import (
     Declaration,
     Finding,
     Follower,
+    Incident,
     JournalEntry,
     Limits,
     Listener,
+    Neighbour,
+    OnRecord,
     ProcessRow,
     RecurringRecord,
     RecurringRow,
@@ -37,6 +40,8 @@ from task.stores.values import (
 )
 
 if TYPE_CHECKING:
+    import pathlib
+
     from task.clock import Clock
 
 __all__ = ["Store"]
@@ -140,6 +145,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def declarations(self, name: str) -> list[Declaration]:
         """The schedules that were ever in force."""
+
+    def on_record(self, names: Sequence[str]) -> dict[str, OnRecord]:
+        """What is declared of each of these tasks: all of it read at once, where that is cheaper."""
+        return {name: OnRecord(tuple(one for one in self.declarations(name) if one.until is None)) for name in names}
 
     @abc.abstractmethod
     def mark(self, name: str) -> Moment | None:
@@ -311,8 +320,36 @@ class Store(abc.ABC):
         Its runs that are queued, or wait for another attempt, are cancelled; but not those that this process has.
         """
 
-    def processes(self, now: Moment) -> list[ProcessRow]:
-        """The other processes that run tasks on it: those whose last heartbeat, by their own clocks, is not too old."""
+    # The other processes.
+
+    def processes(self, now: Moment | None) -> list[ProcessRow]:
+        """The other processes that run tasks on it: those whose last heartbeat, by their own clocks, is not too old.
+
+        Without *now* all that have not ended, as far as is known: nobody may be left to find that one has died.
+        """
+        return []
+
+    @property
+    def beats_every(self) -> float:
+        """How often this process lets the others know that it lives. Seconds; 0.0 where there are no others."""
+        return 0.0
+
+    def clock_offset(self) -> float | None:
+        """How far the store's own clock is ahead of the one here. Seconds; None where it has no clock of its own."""
+        return None
+
+    @property
+    def clocks(self) -> Mapping[str, float]:
+        """Processes whose clocks are far from the one here, by ``pid@host``: so many seconds ahead, as was seen."""
+        return {}
+
+    @property
+    def file(self) -> pathlib.Path | None:
+        """The file that it is kept in, if it is one."""
+        return None
+
+    def neighbours(self, now: Moment) -> list[Neighbour]:
+        """The other namespaces on the same database in which processes run tasks."""
         return []
 
     @abc.abstractmethod
@@ -338,6 +375,24 @@ class Store(abc.ABC):
     def journal(self, task: str | None = None, limit: int = 100) -> list[JournalEntry]:
         """What was steered, newest first."""
 
+    # Incidents: of a task and kind one is open at most.
+
+    @abc.abstractmethod
+    def open_incidents(self, found: Sequence[Incident]) -> list[Incident]:
+        """Keep those that are new, and give them back: who gets one tells of it. Asked again, it gives them again."""
+
+    @abc.abstractmethod
+    def end_incidents(self, over: Sequence[Incident]) -> list[Incident]:
+        """The same for the ends of those that are open, at their `Incident.ended_at`."""
+
+    @abc.abstractmethod
+    def incidents(self, task: str | None = None, limit: int | None = 100) -> list[Incident]:
+        """The open ones, the newest first, and behind them so many that are over; None: the open ones alone."""
+
+    def expectation(self, name: str) -> str | None:
+        """What a process that has the task in its code expects of it, as `Terms.expectation`."""
+        return None
+
     @abc.abstractmethod
     def switch(self, name: str, now: Moment) -> Switch:
         """The operator switch; one whose end has come is on again."""
@@ -354,6 +409,14 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def pause(self, paused: bool) -> None:
         """Pause all tasks, or resume them."""
+
+    def prune(self, keep: Retention, now: Moment) -> Iterator[tuple[str, list[str]]]:
+        """Drop all that is not to be kept, now, step by step: of which task each was, and the ids of its runs."""
+        return iter(())  # a store in memory has a measure of its own
+
+    def prunable(self, keep: Retention, now: Moment) -> dict[str, int]:
+        """How many rows `prune` would drop of each task."""
+        return {}
 
     @abc.abstractmethod
     def pruned(self, name: str) -> Moment | None:

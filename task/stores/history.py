@@ -28,6 +28,10 @@ LONGEST_PAGE = 1_000
 #: Over so many of its newest runs the durations and latenesses of a task are told.
 SAMPLE = 1_000
 
+#: So many causes of delays are told of a task, the gravest; the others are summed up in one.
+CAUSES = 20
+OTHERS = "other causes"
+
 #: How much of a cursor says which question it belongs to. Bytes.
 _DIGEST = 8
 
@@ -168,10 +172,18 @@ class Statistics:
     #: How long after their slot their bodies started. Seconds; None without any that had a slot.
     p50_lateness: float | None
     p95_lateness: float | None
+    #: What delayed their starts (`Run.delays`), the gravest cause first: seconds, over all runs of the sample.
+    delays: Mapping[str, float]
 
     @classmethod
-    def of(cls, task: str, counts: Mapping[str, int], sample: Sequence[tuple[float, float | None]]) -> Statistics:
-        """From the duration and lateness of each run of the sample."""
+    def of(
+        cls,
+        task: str,
+        counts: Mapping[str, int],
+        sample: Sequence[tuple[float, float | None]],
+        delays: Iterable[Mapping[str, float]] = (),
+    ) -> Statistics:
+        """From the duration and lateness of each run of the sample, and from the delays of those that had any."""
         durations = sorted(duration for duration, _ in sample)
         lateness = sorted(late for _, late in sample if late is not None)
         told = {str(state): counts[state] for state in RunState if counts.get(state)}
@@ -183,11 +195,25 @@ class Statistics:
             _percentile(durations, 0.95),
             _percentile(lateness, 0.5),
             _percentile(lateness, 0.95),
+            _summed(delays),
         )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return {**dataclasses.asdict(self), "counts": dict(self.counts)}
+        return {**dataclasses.asdict(self), "counts": dict(self.counts), "delays": dict(self.delays)}
+
+
+def _summed(delays: Iterable[Mapping[str, float]]) -> Mapping[str, float]:
+    """Seconds by cause, the gravest first."""
+    found: dict[str, float] = {}
+    for one in delays:
+        for cause, seconds in one.items():
+            found[cause] = found.get(cause, 0.0) + seconds
+    ordered = sorted(found, key=lambda cause: (-abs(found[cause]), cause))
+    told = {cause: round(found[cause], 6) for cause in ordered[:CAUSES]}
+    if len(ordered) > CAUSES:
+        told[OTHERS] = round(sum(found[cause] for cause in ordered[CAUSES:]), 6)
+    return told
 
 
 def _percentile(ascending: Sequence[float], share: float) -> float | None:

@@ -20,11 +20,13 @@ from task.schedules import Missed
 from task.stores.base import Store
 from task.stores.changes import Changes, Position
 from task.stores.history import SAMPLE, Statistics, Wanted
+from task.stores.incidents import Incidents
 from task.stores.places import Places, Record
 from task.stores.rules import lapsed, may_wait, refusal
 from task.stores.values import (
     Declaration,
     Follower,
+    Incident,
     JournalEntry,
     Limits,
     RecurringRecord,
@@ -86,6 +88,7 @@ class MemoryStore(Store):
         self._entries_changed = 0
         self._places = Places(self._records)
         self._journal: collections.deque[tuple[int, JournalEntry]] = collections.deque(maxlen=JOURNAL)
+        self._incidents = Incidents()
         #: What the bodies under way had told when somebody last asked for changes.
         self._told: dict[Run, tuple[Any, ...]] = {}
         _stores.add(self)
@@ -277,8 +280,11 @@ class MemoryStore(Store):
 
     def release(self, run: Run) -> Sequence[Run]:
         with self._lock:
-            admitted = self._places.leave(self._records.get(run.task), run)
-            self._have_changed((run, *admitted))
+            record = self._records.get(run.task)
+            admitted = self._places.leave(record, run)
+            rows = () if record is None or record.rows is None or run in record.rows else record.rows
+            kept = [row for row in rows if row.queued_at == run.queued_at and row.id == run.id]  # instead of it
+            self._have_changed((run, *kept, *admitted))
             return admitted
 
     def _finish(
@@ -474,7 +480,9 @@ class MemoryStore(Store):
             elif not run.state.final:
                 counts[run.state] += 1
         told = [run for run in reversed(rows) if run.duration is not None and run.state is not RunState.LOST]
-        return Statistics.of(name, counts, [(run.duration or 0.0, run.lateness) for run in told[:SAMPLE]])
+        sample = told[:SAMPLE]
+        measured = [(run.duration or 0.0, run.lateness) for run in sample]
+        return Statistics.of(name, counts, measured, [run.delays for run in sample if run.delays])
 
     def note(self, entry: JournalEntry) -> None:
         with self._lock:
@@ -483,6 +491,18 @@ class MemoryStore(Store):
     def journal(self, task: str | None = None, limit: int = 100) -> list[JournalEntry]:
         entries = [entry for _, entry in reversed(list(self._journal)) if task is None or entry.task == task]
         return entries[:limit]
+
+    def open_incidents(self, found: Sequence[Incident]) -> list[Incident]:
+        with self._lock:
+            return self._incidents.open(found)
+
+    def end_incidents(self, over: Sequence[Incident]) -> list[Incident]:
+        with self._lock:
+            return self._incidents.end(over)
+
+    def incidents(self, task: str | None = None, limit: int | None = 100) -> list[Incident]:
+        with self._lock:
+            return self._incidents.find(task, limit)
 
     def turn(self, name: str, switch: Switch) -> None:
         with self._lock:

@@ -109,7 +109,7 @@ class Places:
         """Let a run wait for a place."""
         run.waiting = run.waited = True
         run.token = next(self._tokens)
-        run.reason = reason
+        run.reason = run.held_up_by = reason
         record.waiting += 1
         self.waiting[run] = limits
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -14,9 +15,12 @@ __all__ = [
     "Declaration",
     "Finding",
     "Follower",
+    "Incident",
     "JournalEntry",
     "Limits",
     "Listener",
+    "Neighbour",
+    "OnRecord",
     "ProcessRow",
     "RecurringRecord",
     "RecurringRow",
@@ -42,6 +46,16 @@ class Declaration:
     epoch: int = 0
     #: False where a slot depends on what ran (``.to()``, ``fixed_delay``): only doubles are found then.
     owed: bool = True
+
+
+class OnRecord(NamedTuple):
+    """What was declared of a task, as far as the ledger keeps it: whichever process has it in its code."""
+
+    #: Its schedules that are in force.
+    declarations: tuple[Declaration, ...] = ()
+    tags: tuple[str, ...] = ()
+    #: Whether a process has it in its code, or had; else it is an entry that was removed, or was only switched so far.
+    declared: bool = True
 
 
 class Limits(NamedTuple):
@@ -115,6 +129,44 @@ class Terms(NamedTuple):
     each_late_slot: bool = False
     #: It is a recurring entry.
     entry: bool = False
+    #: What is expected of its runs, for processes that do not have its code: see `Store.expectation`.
+    expectation: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that is wrong with a task, from when it was found until it is over: told of once, in whichever process.
+
+    >>> since = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
+    >>> incident = Incident("report", "failing", since, "its last 3 runs failed")
+    >>> incident.open, incident.kind
+    (True, 'failing')
+    """
+
+    #: The name of the task or recurring entry.
+    task: str
+    #: ``overdue``, ``overrunning``, ``failing`` or ``lost``.
+    kind: str
+    #: Since when that is so (aware UTC).
+    since: Moment
+    #: What is wrong, in plain words.
+    text: str
+    #: The id of the run that shows it, if there is one.
+    run: str | None = None
+    #: When it was over (aware UTC); None while it is open.
+    ended_at: Moment | None = None
+    #: Tells it from the others of its kind.
+    id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()), compare=False)
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not over yet."""
+        return self.ended_at is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values; moments as ISO 8601 in UTC."""
+        ended_at = None if self.ended_at is None else self.ended_at.isoformat()
+        return {**dataclasses.asdict(self), "since": self.since.isoformat(), "ended_at": ended_at}
 
 
 class RecurringRow(NamedTuple):
@@ -154,6 +206,18 @@ class ProcessRow(NamedTuple):
     #: When it came to the store, and when its heart beat last, by its own clock (aware UTC).
     started_at: Moment
     beat_at: Moment
+    #: What it tells of itself: a line of JSON for each of its managers; empty: nothing yet.
+    vitals: str = ""
+
+
+class Neighbour(NamedTuple):
+    """Another namespace on the same database in which processes run tasks."""
+
+    namespace: str
+    #: How many processes.
+    processes: int
+    #: Names of tasks with schedules in force, which are so in both namespaces: the first few.
+    tasks: tuple[str, ...]
 
 
 class Listener(Protocol):
@@ -188,6 +252,9 @@ class Listener(Protocol):
 
     def pruned(self, ids: Sequence[str]) -> None:
         """Runs were dropped from the history: their files may go, too."""
+
+    def vitals(self) -> str:
+        """What other processes are to know of it: one line of JSON, of a bounded length."""
 
 
 @dataclasses.dataclass(slots=True)

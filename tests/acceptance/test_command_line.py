@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
@@ -15,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = """
 import logging
 import sys
+import time
 
 from flask import Flask, current_app
 from task import TaskManager, current_run
@@ -32,6 +34,12 @@ def report(region, pages=1):
 @manager.task(threaded=True)
 def fail():
     raise ConnectionError("the other side is down")
+
+@manager.task(threaded=True)
+def linger():
+    while True:
+        current_run().check_cancelled()
+        time.sleep(0.01)
 
 def create_app():
     app = Flask("shop", instance_path=FOLDER)
@@ -98,3 +106,34 @@ def test_a_run_is_left_to_the_process_that_serves_and_ends_the_command_as_it_end
     assert lines[-1].endswith(': "EU in shop"')
     assert failed.stdout.splitlines()[-1].endswith(": ConnectionError: the other side is down")
     assert [line.split()[1:3] for line in runs.stdout.splitlines()[1:]] == [["fail", "failed"], ["report", "succeeded"]]
+
+
+@pytest.mark.usefixtures("serving")
+def test_what_an_application_runs_is_seen_and_ended_by_its_store_alone(folder: pathlib.Path) -> None:
+    [file] = (folder / "instance").glob("*.db")
+    (folder / "apart").mkdir()
+
+    def by_store(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "task", "--store", f"sqlite:///{file}", *words],
+            cwd=folder / "apart",
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    asked = flask_tasks(folder, "trigger", "linger", "--no-wait", "--json")
+    run = json.loads(asked.stdout)["id"]
+    cancelled = by_store("cancel", run, "--reason", "enough")
+    followed = by_store("log", run, "--follow")
+    listed = by_store("list")
+
+    assert (cancelled.returncode, followed.returncode, listed.returncode) == (0, 1, 0), cancelled.stderr
+    assert followed.stdout.splitlines()[-1].endswith(": enough")
+    assert [line.split()[:2] for line in listed.stdout.splitlines()[1:]] == [
+        ["fail", "on"],
+        ["linger", "on"],
+        ["report", "on"],
+    ]
+    assert cancelled.stderr == followed.stderr == listed.stderr == ""

@@ -342,3 +342,45 @@ def first_to_say(processes: list[subprocess.Popen[str]], text: str) -> tuple[sub
     assert ready, f"{text!r} did not come"
     said = read_until(by_stream[ready[0]], text, seconds=30)
     return by_stream[ready[0]], said
+
+
+# Foresight.
+
+
+def test_the_example_of_foresight_tells_what_is_in_the_way_and_what_mends_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load("foresight.py").main(days=2)
+
+    told = capsys.readouterr().out
+    assert "Up to 1 run waits for the serial worker" in told
+    assert re.search(r"Slots refused as it is: [1-9]", told)
+    assert "With a pool for what takes long: 0\n" in told
+    assert "~ nightly_report\n    pool: None -> 'long'\n" in told
+
+
+def test_the_picture_of_a_forecast_is_what_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is written by ``python3 docs/make_pictures.py``."""
+    monkeypatch.setenv("TZ", "Europe/Amsterdam")
+    time.tzset()
+    drawn = load("../docs/forecast_picture.py").forecast_picture()
+    monkeypatch.undo()
+    time.tzset()
+
+    assert drawn == (ROOT / "docs" / "pictures" / "forecast.svg").read_text("utf-8")
+
+
+def test_the_tests_of_a_project_hold(tmp_path: Path) -> None:
+    folder = EXAMPLES / "testing"
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "task_pytest", "-p", "no:cacheprovider", "-c", os.devnull, str(folder)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 0, ended.stdout
+    assert "15 passed" in ended.stdout
+    assert list(tmp_path.iterdir()) == []  # its manager has a store: production's

@@ -15,9 +15,9 @@ SLACK = 2.0
 HEAD = f"""
     import atexit, asyncio, json, os, signal, sys, threading, time
     from task import TaskManager, current_run
-    from task.models import manager as manager_module
+    from task.models import process as process_module
 
-    manager_module.EXIT_TIMEOUT = {GRACE}
+    process_module.EXIT_TIMEOUT = {GRACE}
 
     def said(*words):
         os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # in one piece, whatever other threads say
@@ -189,7 +189,7 @@ def test_the_second_sigint_ends_the_program_at_once(program):
     child = program(
         HEAD
         + """
-    manager_module.EXIT_TIMEOUT = 600
+    process_module.EXIT_TIMEOUT = 600
     Manager.stop.__defaults__ = (600,)
     import logging
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="log %(message)s", force=True)

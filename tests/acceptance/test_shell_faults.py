@@ -200,9 +200,9 @@ def test_no_command_outlives_the_program(program, mark, tmp_path, body, leaving)
         + f"""
     import atexit, signal, threading
     from task import TaskManager
-    from task.models import manager as manager_module
+    from task.models import process as process_module
 
-    manager_module.EXIT_TIMEOUT = {GRACE}
+    process_module.EXIT_TIMEOUT = {GRACE}
 
     class Manager(TaskManager):
         def stop(self, timeout={GRACE}):

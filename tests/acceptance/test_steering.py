@@ -140,7 +140,7 @@ def test_a_body_that_ends_when_it_is_asked_to_is_cancelled_at_the_exit(program, 
     child = program(
         LEAVES
         + """
-    from task.models import manager as module
+    from task.models import process as module
     module.EXIT_TIMEOUT = 0.5
     manager.run()
     run = manager.trigger("slow")

@@ -25,7 +25,7 @@ from failing_operations import Faults
 from outages import Proxy, small_filesystem
 
 from task import Run, StoreUnavailableError, TaskManager, current_run, every, store_failed, store_recovered
-from task.models.manager import _managers
+from task.models.process import all_managers
 from task.stores import open_store
 from task.stores.sql import database as database_module
 from task.stores.sql import ledger as ledger_module
@@ -662,7 +662,7 @@ class Busy:
         assert {rows[key].state for key in self.ended} == {"succeeded"}
         assert self.manager.audit() == []
         self.manager.store.close()
-        _managers.discard(self.manager)  # its proxy ends with the test
+        all_managers.discard(self.manager)  # its proxy ends with the test
 
 
 @pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE"])

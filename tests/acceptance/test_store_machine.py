@@ -265,6 +265,9 @@ class Process:
         """Whether it has not looked for as long as it takes to find the others dead."""
         return self.clock.monotonic() - self.began_at < LOST_AFTER + 10
 
+    def vitals(self) -> str:
+        return ""
+
     def knows(self, name: str) -> bool:
         return True
 

@@ -48,6 +48,7 @@ PAGES = {
     "removal": "/tasks/recurring/remove?name=nightly+US",
     "import": "/tasks/recurring/import",
     "journal": "/tasks/journal",
+    "doctor": "/tasks/doctor",
     "not there": "/tasks/task?name=nowhere",
 }
 

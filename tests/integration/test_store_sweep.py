@@ -19,7 +19,7 @@ from databases import sqlite_url
 from failing_operations import MODES, Faults, Mode
 
 from task import Run, StoreUnavailableError, TaskManager, current_run, every
-from task.models.manager import _managers
+from task.models.process import all_managers
 from task.testing import VirtualClock
 
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
@@ -139,7 +139,7 @@ def fail(url: str, number: int, mode: Mode) -> tuple[Faults, list[str]]:
         faults.at = 0
         story.manager.stop()
         story.manager.store.close()
-        _managers.discard(story.manager)  # it was judged here
+        all_managers.discard(story.manager)  # it was judged here
 
 
 def sample(made: list[str], size: int) -> Iterator[tuple[int, Mode]]:

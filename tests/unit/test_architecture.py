@@ -23,6 +23,7 @@ FLOORS = {
     "runs": 1,
     "events": 1,
     "tracing": 1,
+    "hosting": 1,
     "stores": 2,
     "executors": 2,
     "retries": 2,
@@ -33,15 +34,19 @@ FLOORS = {
     "spec": 3,  # it validates what retries and calendars understand
     "scheduler": 4,
     "pipeline": 4,
-    "models": 5,
-    "decorators": 6,
-    "helpers": 6,
-    "overview": 6,
+    "alerts": 5,
+    "models": 6,
+    "decorators": 7,
+    "helpers": 7,
+    "overview": 7,
     "testing": 7,
-    "metrics": 7,
-    "cli": 7,
-    "flask": 8,
-    "__init__": 8,
+    "doctor": 8,
+    "foresight": 8,
+    "metrics": 8,
+    "cli": 9,
+    "__main__": 10,
+    "flask": 10,
+    "__init__": 10,
 }
 
 
@@ -101,7 +106,7 @@ def test_no_two_modules_import_each_other() -> None:
 
 
 def test_the_front_door_names_everything_that_it_opens() -> None:
-    public = {name for name in vars(task) if not name.startswith("_")}
+    public = {name for name in vars(task) if not name.startswith(("_", "@"))}  # @: pytest's own, in installed plugins
     modules = {path.stem if path.parent == ROOT else path.parent.name for path in FILES}
     assert public - (modules - set(task.__all__)) == set(task.__all__)
 

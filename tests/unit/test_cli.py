@@ -19,7 +19,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from databases import sqlite_url
 
-from task import TaskManager, cron, current_run, every, once
+from task import Run, TaskManager, cron, current_run, every, once
 from task.cli import make_group, running
 from task.cli.tables import table
 from task.testing import VirtualClock
@@ -66,12 +66,12 @@ def test_list_shows_schedule_switch_next_run_and_last_outcome(manager: TaskManag
         lines = shown(cli(manager, "list"))
 
     assert [[part.strip() for part in re.split("  +", line)] for line in lines] == [
-        ["NAME", "SCHEDULE", "SWITCH", "NEXT RUN", "LAST RUN"],
-        ["fail", "every 6 hours in UTC", "on", "2026-05-05 00:00:00 (in 5 h 49 min)", "failed 10 min ago, took 0 ms"],
-        ["sample", "every 10 minutes", "on", "18:20:00 (in 9 min)", "succeeded 2.0 s ago, took 3.0 s"],
+        ["NAME", "SCHEDULE", "SWITCH", "NEXT RUN", "AT", "LAST RUN", "TOOK"],
+        ["fail", "every 6 hours in UTC", "on", "in 5 h 49 min", "2026-05-05 00:00:00", "failed 10 min ago", "0 ms"],
+        ["sample", "every 10 minutes", "on", "in 9 min", "18:20:00", "succeeded 2.0 s ago", "3.0 s"],
         ["tidy", "every day at 03:00", "off until 20:00:00: not now"],
     ]
-    assert lines[2].index("18:20:00") == lines[1].index("2026-05-05") == lines[0].index("NEXT RUN")
+    assert lines[2].index("18:20:00") == lines[1].index("2026-05-05") == lines[0].index("AT")
 
 
 def test_list_names_the_zone_of_a_schedule_whose_time_of_day_is_not_that_of_the_process(manager: TaskManager) -> None:
@@ -329,10 +329,11 @@ def test_ctrl_c_leaves_the_run_to_itself(manager: TaskManager, monkeypatch: pyte
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "_follow", interrupt)
     manager.add(lambda: None, name="sample")
     with manager:
-        ended = cli(manager, "run", "sample")
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "wait", interrupt)
+            ended = cli(manager, "run", "sample")
         [run] = manager.runs("sample")
 
     assert ended.exit_code == 130
@@ -417,11 +418,12 @@ def test_here_a_guard_refuses_as_everywhere(manager: TaskManager) -> None:
         (["run", "sample", "--here", "x=1"], "Task 'sample': "),
         (["disable", "sample", "--until", "soon"], "--until: 'soon' is no moment. Write 2026-05-04T12:00 (local), "),
         (["runs", "--since", "soon"], "--since: 'soon' is no moment."),
-        (["runs", "--task", "sampel"], "There is no task 'sampel'."),
-        (["lst"], "No such command 'lst'."),
+        (["runs", "--since", "0001-01-01T00:00+23:59"], "--since: '0001-01-01T00:00+23:59' is no moment."),
+        (["runs", "--task", "sampel"], "There is no task 'sampel' on record. Did you mean 'sample'?"),
+        (["lst"], "There is no command 'lst'. Did you mean 'list'? Try 'tasks --help'."),
         (["run"], "Missing argument 'NAME'. Try 'tasks run --help'."),
         (["list", "--tags", "a"], "No such option"),
-        (["list", "\x1b[2J\n"], "Got unexpected extra argument (\\x1b[2J\\n) Try 'tasks list --help'."),
+        (["list", "\x1b[2J\n"], "Got unexpected extra argument (\\x1b[2J ) Try 'tasks list --help'."),
         (["runs", "--state", "gone"], "Invalid value for '--state': 'gone' is not one of 'queued', "),
         (["run", "sample", "--here", "--no-wait"], "--here waits for the body: leave out --no-wait."),
         (["next", "evry day"], "There is no task 'evry day'. The schedule 'evry day' is not understood: "),
@@ -450,14 +452,24 @@ def test_a_store_that_cannot_be_reached_is_an_error_and_no_empty_table(tmp_path:
     assert ended.stderr.count("\n") == 1
 
 
+def commands_of(group: click.Group, *path: str) -> Iterator[list[str]]:
+    """The words of each command."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *path, name)
+        else:
+            yield [*path, name]
+
+
 def test_every_command_teaches_with_an_example(manager: TaskManager) -> None:
     group = make_group(lambda _: manager, name="tasks")
 
-    assert sorted(group.commands) == ["disable", "enable", "list", "next", "run", "runs"]
-    for name in group.commands:
-        help_text = cli(manager, name, "--help").stdout
-        assert "Example" in help_text
-        assert "--json" in help_text
+    found = list(commands_of(group))
+    assert len(found) >= 22
+    for words in found:
+        help_text = cli(manager, *words, "--help").stdout
+        assert "Example" in help_text, words
+        assert "--json" in help_text, words
 
 
 # Names that complete themselves, and tables.

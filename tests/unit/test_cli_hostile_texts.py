@@ -60,11 +60,15 @@ def test_no_text_of_a_run_reaches_the_terminal_as_more_than_text(texts: Sequence
         assert not OBEYED.search(of_terminal(failed) + of_terminal(echoed))
         assert failed.output.count("\n") == 4, "two lines of the log, the progress, the outcome"
         assert echoed.output.count("\n") == 1
+        log = cli(talking, "log", "talk")
+        assert log.exit_code == 0
+        assert not OBEYED.search(of_terminal(log))
     listed = cli(talking, "runs", "--limit", str(2 * len(texts)))
+    shown = cli(talking, "show", "talk")
 
-    assert listed.exit_code == 0
-    assert not OBEYED.search(of_terminal(listed))
-    assert listed.output.count("\n") == 1 + 2 * len(texts)
+    assert (listed.exit_code, shown.exit_code) == (0, 0)
+    assert not OBEYED.search(of_terminal(listed) + of_terminal(shown))
+    assert listed.stdout.count("\n") == 1 + 2 * len(texts)
 
 
 def test_neither_does_what_a_command_writes(tmp_path: pathlib.Path) -> None:
@@ -92,6 +96,31 @@ def test_neither_does_a_text_that_somebody_gives(texts: Sequence[str], talking: 
         for result in (noted, tasks, unknown, parameter, words):
             assert not OBEYED.search(of_terminal(result))
         assert [noted.output.count("\n"), tasks.output.count("\n"), unknown.output.count("\n")] == [1, 4, 1]
+
+
+@pytest.mark.parametrize("command", [["show"], ["log"], ["cancel"], ["recurring", "show"], ["recurring", "delete"]])
+def test_neither_does_a_name_that_there_is_not(command: list[str], talking: TaskManager) -> None:
+    for text in naughty_strings()[::5]:
+        refused = cli(talking, *command, "--", text)
+        assert refused.exit_code == 2
+        assert not OBEYED.search(of_terminal(refused))
+        assert refused.output.count("\n") == 1
+
+
+def test_neither_does_what_the_store_keeps_of_people(manager: TaskManager) -> None:
+    manager.add(lambda text="": None, name="echo")
+    names = [text for text in naughty_strings() if text.strip() and len(text) <= 100 and text.isprintable()][::5]
+    for number, text in enumerate(naughty_strings()[::5]):
+        name = f"{number} {names[number % len(names)]}"
+        made = cli(manager, "recurring", "create", "--task", "echo", "--", name, f"text={text}")
+        assert made.exit_code == 0, made.output
+        off = cli(manager, "recurring", "disable", name, f"--note={text}")
+        assert not OBEYED.search(of_terminal(made) + of_terminal(off))
+    listed, journal = cli(manager, "recurring", "list"), cli(manager, "journal", "--limit", "1000")
+
+    assert not OBEYED.search(of_terminal(listed) + of_terminal(journal))
+    assert listed.output.count("\n") == 1 + len(naughty_strings()[::5])
+    assert journal.output.count("\n") == 1 + 2 * len(naughty_strings()[::5])
 
 
 def test_names_of_tasks_are_one_line_each(manager: TaskManager) -> None:
@@ -127,11 +156,16 @@ def test_a_secret_is_on_no_screen(manager: TaskManager) -> None:
         ["runs", "--json"],
         ["list"],
         ["list", "--json"],
+        ["show", "sync"],
+        ["show", "sync", "--json"],
+        ["log", "sync"],
+        ["log", "sync", "--json"],
+        ["journal"],
     ]
     with manager:
         results = [cli(manager, *words) for words in asked]
 
-    assert [result.exit_code for result in results] == [0, 1, 0, 2, 0, 1, 2, 0, 0, 0, 0]
+    assert [result.exit_code for result in results] == [0, 1, 0, 2, 0, 1, 2, *[0] * 9]
     assert [words for words, result in zip(asked, results, strict=True) if "CANARY" in result.output] == []
 
 

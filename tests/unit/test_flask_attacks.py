@@ -23,9 +23,9 @@ TOKEN = "a" * 43
 
 #: What everybody looks at.
 SIGHTS = (
-    *("/", "/task?name=sample", "/runs", "/timeline", "/recurring", "/journal", "/recurring/export"),
+    *("/", "/task?name=sample", "/runs", "/timeline", "/recurring", "/journal", "/doctor", "/recurring/export"),
     *("/api/v1/tasks", "/api/v1/tasks/sample", "/api/v1/recurring", "/api/v1/runs", "/api/v1/problems"),
-    *("/api/v1/timeline", "/api/v1/upcoming", "/api/v1/metrics", "/api/v1/journal"),
+    *("/api/v1/timeline", "/api/v1/upcoming", "/api/v1/metrics", "/api/v1/journal", "/api/v1/doctor"),
 )
 
 
@@ -164,7 +164,7 @@ def test_how_the_application_writes_its_templates_is_not_for_ours(options):
     assert "{{" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/task?name=sample", "/runs", "/journal", "/timeline", "/recurring"])
+@pytest.mark.parametrize("path", ["/", "/task?name=sample", "/runs", "/journal", "/doctor", "/timeline", "/recurring"])
 def test_no_page_leads_out_of_where_the_application_is_mounted(path):
     page = application().test_client().get(f"/tasks{path}", environ_overrides={"SCRIPT_NAME": "/shop"}).text
     assert 'hx-get="/shop/tasks' in page

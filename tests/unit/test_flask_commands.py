@@ -36,6 +36,20 @@ def test_the_commands_are_on_the_store_of_the_application_and_start_no_loop(tmp_
     manager.store.close()
 
 
+def test_trigger_is_also_called_run(tmp_path: pathlib.Path) -> None:
+    manager = TaskManager([])
+    manager.add(lambda: "done", name="sample")
+    app = make_app(manager, tmp_path)
+
+    ended = [app.test_cli_runner().invoke(args=["tasks", word, "sample", "--here"]) for word in ("trigger", "run")]
+    told = app.test_cli_runner().invoke(args=["tasks", "--help"]).stdout
+
+    assert [one.stdout.endswith(': "done"\n') for one in ended] == [True, True]
+    assert "The same as trigger." in told
+    assert "completion" not in told
+    manager.store.close()
+
+
 def test_a_body_that_runs_here_is_inside_the_application(tmp_path: pathlib.Path) -> None:
     manager = TaskManager([])
     manager.add(lambda: current_app.name, name="sample")

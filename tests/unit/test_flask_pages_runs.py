@@ -108,7 +108,7 @@ def test_pages_of_runs_are_turned_by_their_cursors(manager: TaskManager, clock: 
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"task": "smaple"}, "There is no task 'smaple'. Did you mean 'sample'?"),
+        ({"task": "smaple"}, "There is no task 'smaple' on record. Did you mean 'sample'?"),
         ({"state": "sleeping"}, "state='sleeping' is not a state of a run"),
         ({"since": "yesterday"}, "2026-05-04T12:"),
         ({"cursor": "x"}, "does not belong to these runs"),

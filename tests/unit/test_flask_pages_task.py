@@ -65,8 +65,8 @@ def test_a_task_tells_what_it_is_and_where(manager: TaskManager):
     assert "Fetch the feeds. All of them." in read
     assert re.search(r"Source tests/unit/test_flask_pages_task\.py:\d+ Tags io", read)
     assert (
-        "Runs on the pool of threads Time limit 5 min for each attempt Retries 3 more attempts, after 1, 2, 4 s and so "
-        "on At once one run; one that comes meanwhile waits Mutex of all tasks with 'network', one run at once "
+        "Runs on the pool of threads Time limit 5 min for each attempt Retries 3 more attempts, after 1, 2 and 4 s "
+        "At once one run; one that comes meanwhile waits Mutex of all tasks with 'network', one run at once "
         "Switched off after 5 failures in a row Jitter each start is delayed by up to 2.0 s Secrets token"
     ) in read
 

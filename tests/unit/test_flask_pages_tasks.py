@@ -79,7 +79,7 @@ def test_problems_come_first_and_say_what_to_do(manager: TaskManager, clock: Vir
     with manager:
         clock.advance(seconds=30)
         read = words(Pages(manager).get("/"))
-    assert "1 problem failing broken : " in read
+    assert "1 problem Examine failing broken : " in read
     assert read.index("1 problem") < read.index("1 task")
     assert "no such host" in read
 

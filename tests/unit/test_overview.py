@@ -489,3 +489,79 @@ def test_a_manager_that_is_stopped_is_a_problem_and_shows_its_tasks_all_the_same
     assert (card.runs, card.schedules[0].text) == (1, "every 10 seconds")
     # On a store that processes share another one may run it: then it is due when its declaration says.
     assert card.next_run == (after(seconds=20) if manager.store.shared else None)
+
+
+# What is on record, without the code.
+
+
+def test_what_is_on_record_is_what_was_declared_and_is_in_force(manager: TaskManager, clock: VirtualClock) -> None:
+    manager.add(lambda: None, [every(10).minutes, cron("0 2 * * *", tz="UTC")], name="both", tags=["a"])
+    with manager:
+        clock.advance(minutes=1)
+        found = manager.store.on_record(["both", "nobody"])
+
+    assert len(found["both"].declarations) == 2
+    assert (found["nobody"].declarations, found["nobody"].tags) == ((), ())
+
+
+def test_who_has_no_code_sees_all_that_is_on_record(store_url: str, clock: VirtualClock) -> None:
+    with TaskManager([], clock=clock, store=store_url) as running:
+        running.add(lambda: None, every(10).minutes, name="often", tags=["a"])
+        running.add(lambda: None, every(10).minutes, name="after", fixed_delay=True)
+        running.add(lambda: None, every(10).minutes, name="everywhere", everywhere=True)
+        running.recurring.add("nightly", task="often", schedule="0 2 * * *")
+        clock.advance(minutes=1)
+        overview = Overview(TaskManager([], clock=clock, store=store_url), on_record=True)
+        first = overview.tasks()
+        running.add(lambda: None, name="later")
+        clock.advance(minutes=10)
+        second = overview.tasks()
+        held, slots = overview.upcoming("after"), overview.upcoming("often", limit=2)
+
+    assert [(card.name, card.doing, len(card.schedules), card.tags) for card in first.cards] == [
+        ("after", "idle", 1, ()),
+        ("everywhere", "idle", 1, ()),
+        ("nightly", "idle", 1, ("a",)),
+        ("often", "idle", 1, ("a",)),
+    ]
+    assert first.cards[3].next_run == after(minutes=10)
+    assert [card.name for card in second.cards] == ["after", "everywhere", "later", "nightly", "often"]
+    assert (len(held), [slot.at for slot in slots]) == (1, [after(minutes=20), after(minutes=30)])
+    with pytest.raises(UnknownTaskError, match=r"There is no task 'oftn' on record\. Did you mean 'often'"):
+        overview.task("oftn")
+
+
+def test_what_only_the_store_knows_is_switched_by_its_name(store_url: str, clock: VirtualClock) -> None:
+    with TaskManager([], clock=clock, store=store_url) as running:
+        running.add(lambda: None, every(10).minutes, name="often")
+        clock.advance(minutes=1)
+        looking = TaskManager([], clock=clock, store=store_url)
+        looking.disable("often", "moving house", by="ada")
+        off = running["often"].is_enable
+        looking.enable("often")
+        with pytest.raises(UnknownTaskError):
+            looking.enable("oftn")
+
+    assert (off, running["often"].is_enable) == (False, True)
+    assert [(entry.what, entry.task) for entry in looking.journal()] == [("enabled", "often"), ("disabled", "often")]
+
+
+def test_on_record_it_is_seen_that_nobody_takes_the_slots_of_a_task(store_url: str, clock: VirtualClock) -> None:
+    looking = Overview(TaskManager([], clock=clock, store=store_url), on_record=True)
+    with TaskManager([], clock=clock, store=store_url) as running:
+        running.add(lambda: None, every(10).minutes, name="kept")
+        running.add(lambda: None, every(10).minutes, name="off")
+        running.add(lambda: None, every(10).minutes, name="removed")
+        running.add(lambda: None, every(10).minutes, name="everywhere", everywhere=True)
+        running.add(lambda: None, every(2).hours, name="seldom")
+        clock.advance(minutes=11)
+        running.remove("removed")
+        running.disable("off")
+        clock.advance(minutes=19)
+        before = kinds(looking)
+        clock.advance(minutes=2)
+        found = looking.problems()
+
+    assert before == []
+    assert [(one.kind, one.task) for one in found] == [("overdue", "removed")]
+    assert found[0].text.endswith(" have no outcome: no process that has it in its code runs.")

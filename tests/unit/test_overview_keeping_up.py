@@ -382,8 +382,8 @@ def test_the_schedules_that_another_process_runs_are_read_again_only_when_someth
         return manager
 
     looking, looked_at = managed(), list[str]()
-    read = looking.store.declarations
-    monkeypatch.setattr(looking.store, "declarations", lambda name: looked_at.append(name) or read(name))
+    read = looking.store.on_record
+    monkeypatch.setattr(looking.store, "on_record", lambda names: looked_at.extend(names) or read(names))
     overview = Overview(looking)
 
     with managed():

@@ -28,7 +28,7 @@ from task import (
     run_queued,
 )
 from task.executors import EventLoop, Gate, ThreadPool
-from task.models import manager as manager_module
+from task.models import process as process_module
 from task.pipeline import execution
 from task.remote.messages import StandIn, apply_message
 from task.runs import Redactor
@@ -551,7 +551,9 @@ def test_a_claim_that_fails_behind_a_condition_is_not_the_end_of_the_schedule(
         wait_for(lambda: not manager["sample"].binding.entry.held)  # type: ignore[union-attr]
         clock.advance(seconds=10)
         assert ran.wait(5)
-    manager_module._managers.discard(manager)  # not to be audited: the slot that the store did not take has no outcome
+    process_module.all_managers.discard(
+        manager
+    )  # not to be audited: the slot that the store did not take has no outcome
 
 
 def test_a_receiver_may_stop_its_manager_and_whoever_waits_is_told() -> None:
@@ -577,7 +579,7 @@ def test_a_manager_that_a_body_has_stopped_is_not_kept(wait_for: Wait) -> None:
     manager.run()
     manager.trigger("sample")
     manager.wait()
-    assert manager not in manager_module._running
+    assert manager not in process_module.running_managers
 
 
 def test_a_run_is_queued_once_however_many_attempts_and_waits_it_has(manager: TaskManager, clock: VirtualClock) -> None:

@@ -29,6 +29,9 @@ class Ears:
         self.stale_tasks: list[str] = []
         self.changes = 0
 
+    def vitals(self) -> str:
+        return ""
+
     def knows(self, name: str) -> bool:
         return True
 

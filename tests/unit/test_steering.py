@@ -29,7 +29,7 @@ from task import (
     task,
     task_disabled,
 )
-from task.models import manager as manager_module
+from task.models import process as process_module
 from task.stores import JournalEntry, Limits, Terms, open_store
 from task.testing import VirtualClock
 
@@ -51,7 +51,7 @@ def make(any_store_url: str | None, clock: VirtualClock) -> Iterator[Make]:
     for one in made:
         assert one.audit() == []
         one.store.close()
-        manager_module._managers.discard(one)  # its database is gone before the fixture of all tests looks at it
+        process_module.all_managers.discard(one)  # its database is gone before the fixture of all tests looks at it
 
 
 def said(manager: TaskManager, task: str | None = None) -> list[tuple[str, str, str | None, str | None]]:
@@ -239,7 +239,7 @@ def pair(store_url: str, clock: VirtualClock) -> Iterator[Make]:
     for one in made:
         assert one.audit() == []
         one.store.close()
-        manager_module._managers.discard(one)
+        process_module.all_managers.discard(one)
 
 
 async def double(number: int = 1) -> int:
@@ -410,6 +410,9 @@ def test_a_request_to_cancel_outlives_the_process_that_it_was_for(pair: Make, cl
 class Owner:
     """A manager that runs all tasks."""
 
+    def vitals(self) -> str:
+        return ""
+
     def knows(self, name: str) -> bool:
         return True
 
@@ -509,7 +512,7 @@ def test_two_managers_on_one_store_object_share_the_slots_and_one_goes_on_when_t
         clock.advance(seconds=10)
         assert begun[2:] == ["second", "second"]
         assert run.is_enable
-    manager_module._managers.discard(second)
+    process_module.all_managers.discard(second)
 
 
 def test_what_waits_at_a_stop_is_left_to_the_other_processes_and_none_of_it_is_cancelled(

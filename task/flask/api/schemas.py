@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from task.doctor import Diagnosis
 from task.flask.api.structs import struct_of
 from task.models import RecurringEntry
 from task.overview import Point, Problem, TaskCard, Timeline, Upcoming
@@ -15,6 +16,7 @@ from task.stores import JournalEntry, Statistics
 
 __all__ = [
     "Artifact",
+    "Diagnoses",
     "Entries",
     "Entry",
     "Exported",
@@ -44,6 +46,7 @@ _Upcoming: Any = struct_of(Upcoming)
 _Problem: Any = struct_of(Problem)
 _Point: Any = struct_of(Point)
 _Statistics: Any = struct_of(Statistics)
+_Diagnosis: Any = struct_of(Diagnosis)
 _JournalEntry: Any = struct_of(JournalEntry)
 
 State = Literal[
@@ -123,6 +126,8 @@ class RunRow(Strict):
     finished_at: Moment | None
     duration: float | None
     lateness: float | None
+    #: What its start was delayed by, in seconds by cause, the gravest first; empty for one that was on time.
+    delays: dict[str, float]
     attempt: int
     progress: float | None
     message: str
@@ -230,6 +235,13 @@ class Imported(Strict):
     """The entries that were added or replaced."""
 
     items: list[Entry]
+
+
+class Diagnoses(Strict):
+    """What each check of the doctor has found, the worst first, and whether there is no problem among them."""
+
+    well: bool
+    items: list[_Diagnosis]
 
 
 class Journal(Strict):

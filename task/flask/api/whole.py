@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import flask
 import msgspec
 
+from task.doctor import diagnose, is_well
 from task.flask.api import schemas
 from task.flask.api.endpoints import Answer, Endpoint
 from task.flask.api.paging import Paged
@@ -69,6 +70,13 @@ def resume() -> Any:
 def list_problems() -> Any:
     """List what wants attention, the worst first, and what helps."""
     return {"items": current_state().overview.problems()}
+
+
+def examine() -> Any:
+    """Examine the tasks, the store and the processes on it: what goes wrong, and the cure, the worst first."""
+    state = current_state()
+    found = diagnose(state.manager, state.overview)
+    return {"well": is_well(found), "items": found}
 
 
 def list_upcoming(query: UpcomingQuery) -> Any:
@@ -141,6 +149,7 @@ WHOLE = (
     Endpoint("POST", "/pause", pause, schemas.ManagerState),
     Endpoint("POST", "/resume", resume, schemas.ManagerState),
     Endpoint("GET", "/problems", list_problems, schemas.Problems),
+    Endpoint("GET", "/doctor", examine, schemas.Diagnoses),
     Endpoint("GET", "/upcoming", list_upcoming, schemas.Slots, query=UpcomingQuery),
     Endpoint("GET", "/timeline", show_timeline, schemas.Span, query=TimelineQuery, problems=(404,)),
     Endpoint("GET", "/schedules/preview", preview_schedule, schemas.Slots, query=PreviewQuery),

@@ -22,6 +22,7 @@ _SHAPE_OF = {
     "unhealthy": "failed",
     "stopped": "cancelled",
     "overdue": "missed",
+    "late": "missed",
     "overrunning": "timed_out",
     "orphaned": "lost",
     "expected": "idle",

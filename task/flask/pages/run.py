@@ -13,6 +13,7 @@ from task.flask.pages.frame import render
 from task.flask.pages.runtexts import MASK_NOTE, remaining, shown_parameters, shown_result
 from task.flask.pages.told import Told, go
 from task.flask.state import current_state
+from task.overview import started_text
 from task.runs import Artifact, Run
 
 __all__ = ["register"]
@@ -69,6 +70,7 @@ def _page(run: Run, told: Told | None = None) -> str:
         result=shown_result(run),
         remaining=None if run.state.final else remaining(run, now, _usual(run.task)),
         elapsed=None if run.started_at is None or run.state.final else (now - run.started_at).total_seconds(),
+        started=started_text(run),
         artifacts=_artifacts(run),
         ancestors=_ancestors(run),
         children=manager.runs(parent=run.id, limit=CHILDREN),

@@ -12,12 +12,11 @@ from task.errors import UnknownTaskError
 from task.flask.access import requires
 from task.flask.guard import may
 from task.flask.pages import forms
-from task.flask.pages.declared import after_of, options_of, place_in
 from task.flask.pages.frame import render
 from task.flask.pages.kinds import moment_of
 from task.flask.state import State, current_state
 from task.models import TaskFunction
-from task.overview import Point
+from task.overview import Point, after_of, options_of, place_in, shares_of
 from task.runs import RunState
 from task.stores import RunPage
 
@@ -62,6 +61,7 @@ def show_task(name: str, refusal: Refusal | None = None) -> str:
     task = _find(state, name)
     known = task is not None or name in state.manager.store.names()
     history = _history(state, name, known)
+    statistics = state.manager.statistics(name) if known else None
     return render(
         "task.html",
         name,
@@ -76,7 +76,9 @@ def show_task(name: str, refusal: Refusal | None = None) -> str:
         slots=() if task is None else state.overview.upcoming(name, limit=SLOTS),
         points=(points := state.overview.points(name, POINTS)),
         plot=_plot_of(points, state.manager.clock.now()),
-        counts=state.manager.statistics(name).counts if known else {},
+        counts={} if statistics is None else statistics.counts,
+        late=() if statistics is None else tuple(shares_of(statistics.delays)),
+        sample=0 if statistics is None else statistics.sample,
         history=history,
         states=[str(one) for one in RunState],
         journal=state.manager.journal(name, ENTRIES) if known else [],

@@ -35,6 +35,9 @@ __all__ = ["Attention"]
 
 runs, processes = schema.runs, schema.processes
 
+#: A process that is alone looks round on a virtual clock so often while another would take it for alive.
+QUIET = 3
+
 #: So many heartbeats fit into the time after which a process without them counts as dead.
 BEATS = 6
 
@@ -44,6 +47,10 @@ LONGEST_LOOK = 2.0
 #: Clocks of two processes that differ by more are told of. Seconds.
 CLOCK_TOLERANCE = 3.0
 
+#: How often a process looks what it has to tell of itself. Seconds; and of so many managers in it at most.
+VITALS_EVERY = 10.0
+MANAGERS = 4
+
 #: So many runs elsewhere are asked about in one statement.
 WATCHED = 500
 
@@ -51,13 +58,16 @@ WATCHED = 500
 class _Seen:
     """What was seen of another process."""
 
-    __slots__ = ("beat", "still", "warned")
+    __slots__ = ("ahead", "beat", "still", "warned", "who")
 
-    def __init__(self, beat: int) -> None:
+    def __init__(self, who: str, beat: int) -> None:
+        self.who = who
         self.beat = beat
         #: For how many seconds, of those in which this process looked, its heart has stood still.
         self.still = 0.0
         self.warned = False
+        #: By how many seconds its clock was ahead when its heart beat last.
+        self.ahead = 0.0
 
 
 class Attention:
@@ -81,7 +91,9 @@ class Attention:
         self._joined = False
         self._news = -1
         self._looked: float | None = None
-        self._next_beat = self._next_search = float("-inf")
+        self._next_beat = self._next_vitals = float("-inf")
+        #: What this process tells of itself, and what of that is written.
+        self._vitals, self._written_vitals = "", ""
         self._seen: dict[str, _Seen] = {}
         self._written: dict[str, tuple[Any, ...]] = {}
         #: Runs of other processes that somebody here waits for; any thread may add one.
@@ -116,6 +128,7 @@ class Attention:
                 started_at=now,
                 beat=0,
                 beat_at=now,
+                vitals=self._vitals or None,
             )
         )
         page.joined(self.process)
@@ -139,7 +152,7 @@ class Attention:
 
         def apply(page: Page) -> None:
             page.connection.execute(
-                processes.update().where(processes.c.id == process).values(ended_at=now, ending="stopped")
+                processes.update().where(processes.c.id == process).values(ended_at=now, ending="stopped", vitals=None)
             )
             if left := self._runs_of(page, process):  # their ends could not be written
                 book.bury(page, left, now, "its process has stopped, and the store does not know what came of it")
@@ -160,6 +173,10 @@ class Attention:
         """Whether somebody may wait for a run elsewhere."""
         with self._watching:
             return any(not run.state.final for run in self._watched)
+
+    def clocks(self) -> dict[str, float]:
+        """The processes whose clocks are far from the one here."""
+        return {seen.who: seen.ahead for seen in list(self._seen.values()) if abs(seen.ahead) > CLOCK_TOLERANCE}
 
     def forget_watched(self) -> None:
         """Whoever waits for a run elsewhere is not told of its end."""
@@ -183,10 +200,13 @@ class Attention:
         """One look; what fails is tried again at the next."""
         self._clock = clock
         moment = clock.monotonic()
+        if clock.inline and not live and self._is_quiet(moment):
+            self._prune(clock, listeners)
+            return
         since = LONGEST_LOOK if self._looked is None else moment - self._looked
         self._looked = moment
         try:
-            self._tell(moment, live, attached=bool(listeners))
+            self._tell(moment, live, listeners)
             for run in list(live.values()):
                 if run.owner != self.process:
                     self._store.mind(run)
@@ -196,39 +216,85 @@ class Attention:
             self._hear(listeners, live)
             self._search_for_dead(since, listeners)
             self._follow_watched()
+        except StoreError as error:
+            self._ledger.failed(error)
+        else:
+            self._prune(clock, listeners)
+        if not listeners and not live and not self.watching():
+            self._ledger.stop(timeout=0)
+
+    def _prune(self, clock: Clock, listeners: Sequence[Listener]) -> None:
+        try:
             if listeners:
                 self._pruning.look(clock, listeners)
         except StoreError as error:
             self._ledger.failed(error)
-        if not listeners and not live and not self.watching():
-            self._ledger.stop(timeout=0)
 
-    def _tell(self, moment: float, live: Mapping[str, Run], *, attached: bool) -> None:
+    def _is_quiet(self, moment: float) -> bool:
+        """Whether this look may be left out: where time is virtual an hour of them takes seconds.
+
+        Nobody else is there to be told of this process, nothing is owed, and nobody has steered anything since.
+        """
+        if self._looked is None or moment - self._looked > self.lost_after / QUIET or self._seen or self._anew:
+            return False
+        ledger = self._ledger
+        if ledger.owed or ledger.ailment is not None or ledger.doubtful or self.watching():
+            return False
+        try:
+            return self._read_news() == self._news
+        except StoreError:  # the look itself tells of it
+            return False
+
+    def _read_news(self) -> int:
+        space = schema.namespaces
+        with self._database.read() as connection:
+            news: int = connection.execute(
+                sql.select(space.c.news).where(space.c.namespace == self._database.namespace)
+            ).scalar_one()
+        return news
+
+    def _tell(self, moment: float, live: Mapping[str, Run], listeners: Sequence[Listener]) -> None:
         """A heartbeat, of a process that runs tasks or may do so, and how far the runs here are."""
         told = [(run, lines) for run in list(live.values()) if (lines := self._new_of(run)) is not None]
         for key in self._written.keys() - live.keys():
             del self._written[key]
-        due = moment >= self._next_beat and (attached or self._joined or bool(live))
+        due = moment >= self._next_beat and (bool(listeners) or self._joined or bool(live))
         if due:
             self._next_beat = moment + self.lost_after / BEATS
+            self._take_vitals(moment, listeners)
         if not due and not told and not self._ledger.owed and self._ledger.ailment is None:
             return
 
+        vitals = self._vitals
+
         def apply(page: Page) -> None:
             if due:
-                self._beat(page)
+                self._beat(page, vitals)
             self._write_progress(page, told)
 
         self._ledger.perform(Operation("tell", apply))
+        if due:
+            self._written_vitals = vitals
         for run, _ in told:
             self._written[run.id] = _progress_of(run)
 
-    def _beat(self, page: Page) -> None:
+    def _take_vitals(self, moment: float, listeners: Sequence[Listener]) -> None:
+        """Ask the managers here what the other processes are to know."""
+        if moment >= self._next_vitals:
+            if self._vitals:  # else it has just come: what it tells first is how it starts
+                self._next_vitals = moment + VITALS_EVERY
+            try:
+                self._vitals = "\n".join(listener.vitals() for listener in listeners[:MANAGERS])
+            except Exception:  # its heart beats all the same
+                logger.exception("This process cannot tell the others of itself")
+
+    def _beat(self, page: Page, vitals: str) -> None:
         now = micros_of(self._clock.now())
+        told = {} if vitals == self._written_vitals else {"vitals": vitals or None}
         done = page.connection.execute(
             processes.update()
             .where(processes.c.id == self.process, processes.c.ended_at.is_(None))
-            .values(beat=processes.c.beat + 1, beat_at=now)
+            .values(beat=processes.c.beat + 1, beat_at=now, **told)
         )
         if not done.rowcount:
             self.join_again(page)
@@ -253,13 +319,9 @@ class Attention:
     # What others have said.
 
     def _hear(self, listeners: Sequence[Listener], live: Mapping[str, Run]) -> None:
-        space = schema.namespaces
         if self._anew:
             self._anew, self._news = False, -1
-        with self._database.read() as connection:
-            news = connection.execute(
-                sql.select(space.c.news).where(space.c.namespace == self._database.namespace)
-            ).scalar_one()
+        news = self._read_news()
         if news == self._news:
             return
         with self._database.read() as connection:
@@ -373,7 +435,7 @@ class Attention:
         for one in others:
             seen = self._seen.get(one.id)
             if seen is None:  # whether it stands still is to be seen
-                self._seen[one.id] = _Seen(one.beat)
+                self._seen[one.id] = _Seen(f"{one.pid}@{one.host}", one.beat)
                 continue
             if seen.beat != one.beat:
                 if since < LONGEST_LOOK:  # else it may have beaten long ago
@@ -389,6 +451,7 @@ class Attention:
         if flaw(processes, one._mapping) is not None:
             return
         ahead = (moment_of(one.beat_at) - self._clock.now()).total_seconds()
+        seen.ahead = ahead
         if abs(ahead) > CLOCK_TOLERANCE and not seen.warned:
             seen.warned = True
             logger.warning(
@@ -408,7 +471,7 @@ class Attention:
             done = page.connection.execute(
                 processes.update()
                 .where(processes.c.id == one.id, processes.c.ended_at.is_(None), processes.c.beat == one.beat)
-                .values(ended_at=moment, ending="died")
+                .values(ended_at=moment, ending="died", vitals=None)
             )
             if not done.rowcount:  # another process was first, or it lives
                 return []

@@ -144,7 +144,7 @@ class SqlClaims(SqlDeclarations):
         elif verdict.answer in ("admitted", "waiting"):
             if verdict.answer == "waiting":
                 run.waiting = run.waited = True
-                run.reason = verdict.reason
+                run.reason = run.held_up_by = verdict.reason
             if run.owner is None:
                 self._attention.watch(run)
             else:

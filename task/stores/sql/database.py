@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import threading
 import weakref
 from collections.abc import Iterator
@@ -76,6 +77,11 @@ class Database:
     def place(self) -> tuple[object, str]:
         """Which ledger it is: another object with the same place is the same ledger."""
         return self._path or self._url, self.namespace
+
+    @property
+    def file(self) -> pathlib.Path | None:
+        """The SQLite file, if it is one."""
+        return self._path
 
     def _prepare(self) -> None:
         #: One transaction of this process at a time; also held while the connections are made anew.

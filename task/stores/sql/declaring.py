@@ -71,7 +71,7 @@ class SqlDeclarations(SqlPresence):
     @staticmethod
     def _follow_code(page: Page, row: Row, known: Known, now: int) -> None:
         """A `disabled=` that was changed in the code counts as a switch; so does what was said before it came here."""
-        page.change(row, tags=known.tags)
+        page.change(row, tags=known.tags, expectation=known.terms.expectation)
         if row["disabled"] != int(known.terms.disabled):
             page.change(row, disabled=int(known.terms.disabled))
             _turn(page, row, Switch(not known.terms.disabled, "changed in the code", None, moment_of(now), "code"))

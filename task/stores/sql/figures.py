@@ -13,21 +13,28 @@ import sqlalchemy as sql
 from task.runs import Run, RunState, Trigger
 from task.stores.history import SAMPLE, Standing, Statistics
 from task.stores.sql import schema
-from task.stores.sql.history import UNREADABLE, SqlHistory, switch_of
+from task.stores.sql.history import UNREADABLE, SqlHistory, declaration_of, switch_of
 from task.stores.sql.page import Row
 from task.stores.sql.reading import BRIEF, HAS_PLACE, newest_of, sample_of
-from task.stores.sql.rows import from_micros
+from task.stores.sql.rows import delays_of, from_micros
 from task.stores.sql.soundness import json_of, mended
 from task.stores.sql.statements import Select
-from task.stores.values import Summary, Switch
+from task.stores.values import Declaration, OnRecord, Summary, Switch
 
 __all__ = ["SqlFigures", "brief_of"]
 
 Moment = datetime.datetime
 
-runs, tasks = schema.runs, schema.tasks
+runs, tasks, declarations = schema.runs, schema.tasks, schema.declarations
 
 _TASKS = Select(tasks.select().where(tasks.c.namespace == sql.bindparam("space")), tasks.c.name)
+
+_IN_FORCE = Select(
+    declarations.select()
+    .where(declarations.c.namespace == sql.bindparam("space"), declarations.c.until.is_(None))
+    .order_by(declarations.c.scope, declarations.c.id),
+    declarations.c.task,
+)
 
 #: What people see of the last run of a task.
 _LAST = Select(sql.select(*BRIEF), runs.c.id)
@@ -55,7 +62,8 @@ class SqlFigures(SqlHistory):
             sample = connection.execute(sample_of(self.namespace, name, SAMPLE)).all()
         counts.update(under_way)
         told = [row for row in sample if type(row.started_at) is int and type(row.finished_at) is int]
-        return Statistics.of(name, counts, [_measured(row) for row in told])
+        delays = [delays_of(row.delays) for row in told if row.delays is not None]
+        return Statistics.of(name, counts, [_measured(row) for row in told], delays)
 
     def standing(self, names: Sequence[str], now: Moment) -> dict[str, Standing]:
         rows: dict[str, list[Row]] = collections.defaultdict(list)
@@ -76,6 +84,22 @@ class SqlFigures(SqlHistory):
         own = by_scope.get(self._scope(name))
         mark = None if own is None else from_micros(own["mark"])
         return Standing(_summary(rows, last), active, switch_of(by_scope[""], now), mark)
+
+    def on_record(self, names: Sequence[str]) -> dict[str, OnRecord]:
+        with self._database.read() as connection:
+            rows = _IN_FORCE.rows_of(connection, {"space": self.namespace}, names)
+        known = {row["name"]: row for row in self._task_rows(names) if row["scope"] == ""}
+        tags = {name: _tags_of(row["tags"]) for name, row in known.items()}
+        declared = {name for name, row in known.items() if row["declaration"] is not None}
+        found: dict[str, dict[str, Declaration]] = {name: {} for name in names}
+        for row in rows:  # of a task that runs everywhere each process has declared the same
+            declaration = declaration_of(row, row["task"])
+            if declaration is not None:
+                found[row["task"]].setdefault(row["identity"], declaration)
+        return {
+            name: OnRecord(tuple(some.values()), tags.get(name, ()), bool(some) or name in declared)
+            for name, some in found.items()
+        }
 
     def _first_switch(self, name: str) -> Switch:
         """Of a task that the database does not know."""
@@ -123,7 +147,15 @@ _LATEST = 2**51
 
 
 def _seen(
-    key: str, task: str, trigger: Trigger, state: str, reason: str | None, error: str | None, count: int, *moments: Any
+    key: str,
+    task: str,
+    trigger: Trigger,
+    state: str,
+    reason: str | None,
+    error: str | None,
+    count: int,
+    delays: str | None,
+    *moments: Any,
 ) -> Run | None:
     """As `brief_of`: the order of the values is that of `newest_of`. It is quick, for very many rows."""
     slot, last_at, queued_at, started_at, finished_at = moments
@@ -144,6 +176,8 @@ def _seen(
         return None
     run.identify(key)
     run.reason, run.error = reason, error
+    if delays is not None:
+        run.delays = delays_of(delays)
     return run
 
 
@@ -185,6 +219,10 @@ def _added_up(texts: Iterable[str | None]) -> dict[str, int]:
             if type(count) is int:
                 found[key] = found.get(key, 0) + count
     return found
+
+
+def _tags_of(text: str | None) -> tuple[str, ...]:
+    return tuple(tag for tag in json_of(text, []) if isinstance(tag, str)) if text is not None else ()
 
 
 def _measured(row: Any) -> tuple[float, float | None]:

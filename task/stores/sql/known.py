@@ -71,6 +71,7 @@ class Known:
             "disabled": disabled,
             "generation": 0,
             "tags": self.tags,
+            "expectation": self.terms.expectation,
             "runs": 0,
             "failures": 0,
             "consecutive_failures": 0,

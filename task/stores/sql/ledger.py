@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import collections
 import contextlib
 import functools
@@ -9,6 +10,7 @@ import itertools
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -44,6 +46,9 @@ LITTLE_PATIENCE = 1.0
 
 #: Until nobody waits for it. Seconds.
 PATIENCE = 5.0
+
+#: What a program that exits waits for all of them: what nobody has waited for (the journal, say) is written. Seconds.
+LAST_PATIENCE = 2.0
 
 #: How often it is said that the store cannot be reached. Seconds.
 SAID_EVERY = 60.0
@@ -84,6 +89,7 @@ class Ledger:
         #: How often it looks. Seconds.
         self.interval = INTERVAL
         self.reset_after_fork()
+        _ledgers.add(self)
 
     def reset_after_fork(self) -> None:
         """A forked child has no thread, and owes nothing: its parent does."""
@@ -442,3 +448,16 @@ def _text_of(error: BaseException) -> str:
 def _reach(operations: Sequence[Operation[Any]], when: str) -> None:
     for kind in [operation.kind for operation in operations]:
         hooks.at(f"{kind}:{when}")
+
+
+#: Those of this process.
+_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _finish_all() -> None:
+    deadline = time.monotonic() + LAST_PATIENCE
+    for ledger in list(_ledgers):
+        ledger.finish(max(0.0, deadline - time.monotonic()))
+
+
+atexit.register(_finish_all)

@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import pathlib
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import sqlalchemy as sql
 
 from task.clock import Clock, SystemClock
 from task.runs import Run, RunState
 from task.stores.base import Store
-from task.stores.sql import schema
+from task.stores.history import Retention
 from task.stores.sql.attention import BEATS, Attention
 from task.stores.sql.changes import SqlChanges
 from task.stores.sql.database import Database
 from task.stores.sql.known import Known
 from task.stores.sql.ledger import Ledger
+from task.stores.sql.others import neighbours, others
 from task.stores.sql.page import Page, Row
+from task.stores.sql.pruning import Pruning
 from task.stores.sql.restoring import is_forgotten, restore
-from task.stores.sql.rows import micros_of, moment_of, sync
-from task.stores.sql.soundness import flaw
-from task.stores.values import Listener, ProcessRow, Terms
+from task.stores.sql.rows import sync
+from task.stores.values import Listener, Neighbour, ProcessRow, Terms
 
 __all__ = ["SqlPresence"]
 
@@ -158,21 +162,46 @@ class SqlPresence(SqlChanges):
         """The id of this process on the store."""
         return self._attention.process
 
-    def processes(self, now: Moment) -> list[ProcessRow]:
-        table, since = schema.processes, micros_of(now - datetime.timedelta(seconds=self._attention.lost_after + DOUBT))
-        statement = table.select().where(
-            table.c.namespace == self.namespace,
-            table.c.ended_at.is_(None),
-            table.c.beat_at > since,
-            table.c.id != self.process,
-        )
+    def processes(self, now: Moment | None) -> list[ProcessRow]:
+        since = None if now is None else now - self._too_old
         with self._database.read() as connection:
-            found = connection.execute(statement.order_by(table.c.started_at)).mappings().all()
-        return [
-            ProcessRow(row["host"], row["pid"], moment_of(row["started_at"]), moment_of(row["beat_at"]))
-            for row in found
-            if flaw(table, row) is None
-        ]
+            return others(connection, self.namespace, self.process, since)
+
+    @property
+    def _too_old(self) -> datetime.timedelta:
+        """A heartbeat of so long ago is that of a dead process."""
+        return datetime.timedelta(seconds=self._attention.lost_after + DOUBT)
+
+    def neighbours(self, now: Moment) -> list[Neighbour]:
+        with self._database.read() as connection:
+            return neighbours(connection, self.namespace, now - self._too_old)
+
+    @property
+    def beats_every(self) -> float:
+        return self._attention.lost_after / BEATS
+
+    def clock_offset(self) -> float | None:
+        if self._database.dialect == "sqlite":  # its clock is that of this machine
+            return None
+        with self._database.read() as connection:
+            before = self._clock.now()
+            told = connection.execute(sql.select(sql.func.clock_timestamp())).scalar_one()
+            after = self._clock.now()
+        return float((told - (before + (after - before) / 2)).total_seconds())
+
+    @property
+    def clocks(self) -> Mapping[str, float]:
+        return self._attention.clocks()
+
+    @property
+    def file(self) -> pathlib.Path | None:
+        return self._database.file
+
+    def prune(self, keep: Retention, now: Moment) -> Iterator[tuple[str, list[str]]]:
+        return Pruning(self, self._ledger, self._database, keep).drop(now)
+
+    def prunable(self, keep: Retention, now: Moment) -> dict[str, int]:
+        return Pruning(self, self._ledger, self._database, keep).count(now)
 
     def close(self) -> None:
         self._attention.forget_watched()
@@ -189,7 +218,8 @@ class SqlPresence(SqlChanges):
         known = self._known.get(name)
         shared = page.task(name)
         if known is not None and shared is not None and known.generation is None and not known.stale:
-            page.change(shared, tags=known.tags)  # of one with schedules its declaration tells
+            told = {"tags": known.tags, "expectation": known.terms.expectation}
+            page.change(shared, **told)  # of one with schedules its declaration tells
         known = known or Known(Terms())
         if shared is None:
             shared = page.add_task(known.new_row(name, ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sql
@@ -13,6 +13,8 @@ from task.clock import Clock, SystemClock
 from task.errors import StoreError, StoreUnavailableError
 from task.log import logger
 from task.runs import lowest_id
+from task.stores.history import Retention
+from task.stores.incidents import INCIDENTS_KEPT
 from task.stores.sql import schema
 from task.stores.sql.database import Database
 from task.stores.sql.ledger import Ledger
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Pruning"]
 
 runs, tasks, logs, declarations = schema.runs, schema.tasks, schema.logs, schema.declarations
-processes, journal = schema.processes, schema.journal
+processes, journal, incidents = schema.processes, schema.journal, schema.incidents
 
 #: So many rows are dropped in one transaction at most; fewer, where one takes longer than that: whoever wants to write
 #: waits for it. Seconds.
@@ -55,6 +57,9 @@ PROCESSES = 1_000
 #: A process that ended so long ago is forgotten. Microseconds.
 FORGET_AFTER = 7 * 24 * 3600 * 1_000_000
 
+#: An incident that nobody has ended for so long is dropped: its task may have gone. Microseconds.
+TELL_AGAIN_AFTER = 30 * 24 * 3600 * 1_000_000
+
 _ACTIVE = ("queued", "running", "retrying")
 
 
@@ -64,8 +69,10 @@ _monotonic = SystemClock().monotonic
 class Pruning:
     """Looks at the tasks in turn, and drops the oldest rows of those that have too many."""
 
-    def __init__(self, store: SqlPresence, ledger: Ledger, database: Database) -> None:
+    def __init__(self, store: SqlPresence, ledger: Ledger, database: Database, keep: Retention | None = None) -> None:
         self._store = weakref.proxy(store)
+        #: Instead of what the store wants to be kept.
+        self._keep = keep
         self._ledger = ledger
         self._database = database
         #: The task that was looked at last, and whether anything was dropped since the first of them.
@@ -87,6 +94,27 @@ class Pruning:
             if not self._name and not self._busy:
                 self._next_look = moment + REST
 
+    def drop(self, now: datetime.datetime) -> Iterator[tuple[str, list[str]]]:
+        """Drop all that there is to drop now, step by step: of which task each was, and the ids."""
+        while True:
+            found = self._find(now)
+            if found:
+                self._drop(found)
+                yield found[0]["task"], [row["id"] for row in found]
+            elif not self._name and not self._busy:
+                return
+
+    def count(self, now: datetime.datetime) -> dict[str, int]:
+        """How many rows `drop` would drop of each task."""
+        counts = {}
+        with self._database.read() as connection:
+            names = sql.select(tasks.c.name).where(*self._mine(tasks), tasks.c.scope == "").order_by(tasks.c.name)
+            for name in connection.execute(names).scalars().all():
+                edge = self._edge(connection, name, now)
+                some = sql.select(sql.func.count()).select_from(runs)
+                counts[name] = connection.execute(some.where(*self._droppable(connection, name, edge))).scalar_one()
+        return {name: count for name, count in counts.items() if count}
+
     def _step(self, clock: Clock, listeners: Sequence[Listener], steps: int, seconds: float) -> None:
         """Drop some rows, and the next ones behind what waits for the store by then."""
         began = _monotonic()
@@ -95,20 +123,24 @@ class Pruning:
             return
         name, ids = found[0]["task"], [row["id"] for row in found]
         try:
-            self._ledger.perform(Operation("prune", lambda page: _drop(page, found), names=[name]))
+            self._drop(found)
         except StoreUnavailableError:
             raise
         except StoreError as error:
             logger.warning("The history of task %r stays as long as it is: %s", name, error)
             self._pass(name)
             return
-        self._gone = ids[-1] if self._name != name else ""
         for listener in listeners:
             listener.pruned(ids)
         took = _monotonic() - began
         self._size = max(STEP // 10, self._size // 2) if took > SHORT else min(STEP, self._size * 2)
         if steps > 1 and seconds > took:
             self._ledger.post(lambda: self._step_later(clock, listeners, steps - 1, seconds - took))
+
+    def _drop(self, found: list[Row]) -> None:
+        name = found[0]["task"]
+        self._ledger.perform(Operation("prune", lambda page: _drop(page, found), names=[name]))
+        self._gone = found[-1]["id"] if self._name != name else ""
 
     def _step_later(self, clock: Clock, listeners: Sequence[Listener], steps: int, seconds: float) -> None:
         try:
@@ -122,7 +154,6 @@ class Pruning:
 
     def _find(self, now: datetime.datetime) -> list[Row]:
         """Rows that are to go, of the next task that has any."""
-        keep = self._store.retention
         with self._database.read() as connection:
             for _ in range(VISITS):
                 after = sql.select(tasks.c.name).where(
@@ -134,7 +165,7 @@ class Pruning:
                     if again:
                         continue
                     break
-                edge = max(self._oldest_kept(connection, name, keep.runs), _oldest_of(now, keep.days))
+                edge = self._edge(connection, name, now)
                 found = self._below(connection, name, edge) if edge else []
                 if len(found) < self._size:
                     self._pass(name)
@@ -142,6 +173,11 @@ class Pruning:
                     self._busy = True
                     return found
         return []
+
+    def _edge(self, connection: sql.Connection, name: str, now: datetime.datetime) -> str:
+        """The id of the oldest row of a task that stays; empty when all of them do."""
+        keep: Retention = self._keep or self._store.retention
+        return max(self._oldest_kept(connection, name, keep.runs), _oldest_of(now, keep.days))
 
     def _mine(self, table: sql.Table) -> list[sql.ColumnElement[bool]]:
         return [table.c.namespace == self._database.namespace]
@@ -155,13 +191,14 @@ class Pruning:
 
     def _below(self, connection: sql.Connection, name: str, edge: str) -> list[Row]:
         """The oldest rows of a task that nothing needs any more."""
-        needed = self._needed(connection, name)
-        statement = (
-            sql.select(runs.c.id, runs.c.task, runs.c.scope, runs.c.slot, runs.c.last_at, runs.c.before)
-            .where(*self._mine(runs), runs.c.task == name, runs.c.id < edge, runs.c.id > self._gone)
-            .where(runs.c.place == 0, runs.c.state.not_in(_ACTIVE), runs.c.id.not_in(needed))
-        )
+        columns = runs.c.id, runs.c.task, runs.c.scope, runs.c.slot, runs.c.last_at, runs.c.before
+        statement = sql.select(*columns).where(*self._droppable(connection, name, edge), runs.c.id > self._gone)
         return [dict(row) for row in connection.execute(statement.order_by(runs.c.id).limit(self._size)).mappings()]
+
+    def _droppable(self, connection: sql.Connection, name: str, edge: str) -> list[sql.ColumnElement[bool]]:
+        needed = self._needed(connection, name)
+        mine = [*self._mine(runs), runs.c.task == name, runs.c.id < edge]
+        return [*mine, runs.c.place == 0, runs.c.state.not_in(_ACTIVE), runs.c.id.not_in(needed)]
 
     def _needed(self, connection: sql.Connection, name: str) -> list[str]:
         """The rows to which a task or a run points: its last one, and those whose results others are to get."""
@@ -220,10 +257,24 @@ def tidy(page: Page, now: int) -> None:
     in_use = sql.exists().where(
         tasks.c.namespace == space, tasks.c.scope == processes.c.id, tasks.c.mark > now - FORGET_AFTER
     )
+    _drop_incidents(page, now)
     gone = ended.where(processes.c.ended_at < before, (processes.c.ending == "stopped") | ~in_use)
     gone = gone.order_by(processes.c.ended_at).limit(STEP)
     _forget(page, [row.id for row in connection.execute(gone)])
     _drop_declarations(page)
+
+
+def _drop_incidents(page: Page, now: int) -> None:
+    """The oldest of those that are over go; and an open one after a month: what is still so is told of again."""
+    mine = incidents.c.namespace == page.namespace
+    over = sql.select(incidents.c.ended_at).where(mine, incidents.c.ended_at.is_not(None))
+    newest = over.order_by(incidents.c.ended_at.desc()).limit(1).offset(INCIDENTS_KEPT - 1)
+    edge = page.connection.execute(newest).scalar()
+    gone = incidents.c.ended_at.is_(None) & (incidents.c.since < now - TELL_AGAIN_AFTER)
+    if edge is not None:
+        gone |= incidents.c.ended_at < edge
+    some = sql.select(incidents.c.id).where(mine, gone).limit(STEP)
+    page.connection.execute(incidents.delete().where(incidents.c.id.in_(some.scalar_subquery())))
 
 
 def _drop_declarations(page: Page) -> None:

@@ -64,9 +64,9 @@ def _ids_of(namespace: str, wanted: Wanted, strand: Strand, limit: int | None) -
 
 
 def sample_of(namespace: str, name: str, limit: int) -> sql.Select[Any]:
-    """When the newest runs of a task were due, started and ended; not the lost ones, whose end nobody saw."""
+    """When the newest runs of a task were due, started and ended, and what delayed them; not of lost ones."""
     ended = runs.c.started_at.is_not(None), runs.c.finished_at.is_not(None), runs.c.state != str(RunState.LOST)
-    found = sql.select(runs.c.slot, runs.c.started_at, runs.c.finished_at).where(
+    found = sql.select(runs.c.slot, runs.c.started_at, runs.c.finished_at, runs.c.delays).where(
         runs.c.namespace == namespace, runs.c.task == name, *ended
     )
     return found.order_by(runs.c.id.desc()).limit(limit)
@@ -74,7 +74,7 @@ def sample_of(namespace: str, name: str, limit: int) -> sql.Select[Any]:
 
 #: What is seen of a run in passing.
 BRIEF = (
-    *(runs.c[name] for name in ("id", "task", "trigger", "state", "reason", "error", "count")),
+    *(runs.c[name] for name in ("id", "task", "trigger", "state", "reason", "error", "count", "delays")),
     *(runs.c[name] for name in ("slot", "last_at", "queued_at", "started_at", "finished_at")),
 )
 

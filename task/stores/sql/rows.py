@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from task.runs import Attempt, LogLine, Run, RunLog, RunState, new_id
+from task.runs import NO_DELAYS, Attempt, LogLine, Run, RunLog, RunState, new_id
 from task.stores.sql.page import Row
 from task.stores.values import Limits
 
 __all__ = [
+    "delays_of",
+    "delays_text",
     "facts_of",
     "from_micros",
     "lines_from",
@@ -78,6 +81,7 @@ def row_of(run: Run, limits: Limits, namespace: str, scope: str) -> Row:
         "next_at": to_micros(run.queued_at),
         "started_at": to_micros(run.started_at),
         "finished_at": to_micros(run.finished_at),
+        "delays": delays_text(run),
         "attempt": run.attempt,
         "attempt_started_at": to_micros(run.attempt_started_at),
         "attempts": None,
@@ -171,6 +175,22 @@ def _attempts_text(run: Run) -> str | None:
     )
 
 
+def delays_text(run: Run) -> str | None:
+    """What a run was delayed by, as text."""
+    return json.dumps(dict(run.delays)) if run.delays else None
+
+
+def delays_of(text: str | None) -> Mapping[str, float]:
+    """And back. What is none of ours tells nothing."""
+    if text is None:
+        return NO_DELAYS
+    try:
+        told = json.loads(text)
+        return {cause: float(told[cause]) for cause in told if math.isfinite(told[cause])}
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        return NO_DELAYS
+
+
 def lines_of(run: Run) -> str:
     """The log of a run as text."""
     return json.dumps([[to_micros(line.at), line.level, line.logger, line.message] for line in run.log])
@@ -213,6 +233,7 @@ def sync(run: Run, row: Row) -> None:
     run.stands_for(row["count"])
     run.reason, run.error, run.traceback = row["reason"], row["error"], row["traceback"]
     run.started_at, run.finished_at = from_micros(row["started_at"]), from_micros(row["finished_at"])
+    run.delays = delays_of(row["delays"])
     run.attempt, run.attempt_started_at = row["attempt"], from_micros(row["attempt_started_at"])
     run.recall_attempts([] if row["attempts"] is None else _attempts_of(row["attempts"]))
     run.progress, run.message = row["progress"], row["message"] or ""

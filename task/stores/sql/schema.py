@@ -17,6 +17,7 @@ __all__ = [
     "VERSION",
     "check_version",
     "declarations",
+    "incidents",
     "journal",
     "logs",
     "metadata",
@@ -80,6 +81,8 @@ tasks = sql.Table(
     sql.Column("declaration", sql.Text),
     sql.Column("generation", sql.Integer, nullable=False, default=0),
     sql.Column("tags", sql.Text),
+    #: What is expected of its runs, as JSON: for processes that do not have its code.
+    sql.Column("expectation", sql.Text),
     #: Counts.
     sql.Column("runs", sql.BigInteger, nullable=False, default=0),
     sql.Column("failures", sql.BigInteger, nullable=False, default=0),
@@ -144,6 +147,8 @@ runs = sql.Table(
     sql.Column("next_at", _moment),
     sql.Column("started_at", _moment),
     sql.Column("finished_at", _moment),
+    #: What its start was delayed by: a JSON object of causes and seconds. None, if it was on time.
+    sql.Column("delays", sql.Text),
     sql.Column("attempt", sql.Integer, nullable=False),
     sql.Column("attempt_started_at", _moment),
     sql.Column("attempts", sql.Text),
@@ -219,6 +224,8 @@ processes = sql.Table(
     #: When it stopped, or was found dead.
     sql.Column("ended_at", _moment),
     sql.Column("ending", sql.String(20)),
+    #: What it tells of itself, for people, while it lives.
+    sql.Column("vitals", sql.Text),
     sql.Index("task_processes_of", "namespace", "ended_at"),
 )
 
@@ -234,6 +241,30 @@ journal = sql.Table(
     sql.Column("task", sql.String(200)),
     sql.Column("note", sql.Text),
     sql.Index("task_journal_at", "namespace", "id"),
+)
+
+#: What is or was wrong with a task. Of a task and kind one is open at most: it is told of once.
+incidents = sql.Table(
+    "task_incidents",
+    metadata,
+    sql.Column("id", sql.String(36), primary_key=True),
+    sql.Column("namespace", sql.String(200), nullable=False),
+    sql.Column("task", sql.String(200), nullable=False),
+    sql.Column("kind", sql.String(20), nullable=False),
+    sql.Column("since", _moment, nullable=False),
+    sql.Column("text", sql.Text, nullable=False),
+    sql.Column("run", sql.String(36)),
+    #: When it was over; none: it is open.
+    sql.Column("ended_at", _moment),
+    sql.Index("task_incidents_over", "namespace", "ended_at"),
+)
+_open = incidents.c.ended_at.is_(None)
+sql.Index(
+    "task_incidents_open",
+    *(incidents.c.namespace, incidents.c.task, incidents.c.kind),
+    unique=True,
+    sqlite_where=_open,
+    postgresql_where=_open,
 )
 
 #: Recurring entries, made at run time. What has become of them is in `tasks`, under their names.

@@ -49,6 +49,7 @@ _COLUMNS = {
         schema.declarations,
         schema.processes,
         schema.journal,
+        schema.incidents,
         schema.namespaces,
         schema.recurring,
     )

@@ -14,11 +14,11 @@ from task.log import logger
 from task.runs import ParentResults, Run, RunState
 from task.stores.sql import book
 from task.stores.sql.claiming import SqlClaims
+from task.stores.sql.incidents import SqlIncidents
 from task.stores.sql.operations import Operation
 from task.stores.sql.page import Page, Row
-from task.stores.sql.recurring import SqlRecurring
 from task.stores.sql.restoring import forgotten_row
-from task.stores.sql.rows import facts_of, lines_of, micros_of, row_of
+from task.stores.sql.rows import delays_text, facts_of, lines_of, micros_of, row_of
 from task.stores.values import Follower, Limits
 
 __all__ = ["SqlStore"]
@@ -26,7 +26,7 @@ __all__ = ["SqlStore"]
 Moment = datetime.datetime
 
 
-class SqlStore(SqlClaims, SqlRecurring):
+class SqlStore(SqlClaims, SqlIncidents):
     """The ledger in SQLite or PostgreSQL: ``TaskManager(store="sqlite:///tasks.db")`` makes one.
 
     *url* is SQLAlchemy's. *namespace* keeps the applications on one database apart. A process whose heartbeat has
@@ -40,7 +40,9 @@ class SqlStore(SqlClaims, SqlRecurring):
             self._disown(run)
             return False
         attempt, moment = run.attempt + 1, micros_of(now)
-        facts = {"process": os.getpid(), "host": run.host}  # what it was asked by then is still to be heard
+        facts: Row = {"process": os.getpid(), "host": run.host}  # what it was asked by then is still to be heard
+        if run.delays:
+            facts["delays"] = delays_text(run)
 
         def apply(page: Page) -> bool:
             page.begun.add(run.id)

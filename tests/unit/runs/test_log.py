@@ -21,8 +21,10 @@ from typing import Any, cast
 
 import pytest
 
+from task import TaskManager, current_run
 from task.runs import set_current_run
 from task.runs.log import LogLine, RunLog, capture_logs, release_logs, run_logger
+from task.testing import VirtualClock
 
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
 
@@ -593,3 +595,21 @@ def test_a_collected_object_that_logs_does_not_lock_up(run: FakeRun, captured: N
     threading.Thread(target=say, daemon=True).start()
     assert ended.wait(10)
     assert sorted(set(run.messages)) == ["gone", "last words"]
+
+
+def test_the_lines_of_a_run_have_the_time_of_its_manager() -> None:
+    clock = VirtualClock(NOON)
+
+    def body() -> None:
+        logging.getLogger("app").warning("heard by the factory")
+        clock.sleep(90)
+        current_run().logger.info("said to the run")
+
+    with TaskManager([], clock=clock) as manager:
+        manager.add(body, name="sample").trigger()
+        clock.advance(seconds=1)
+
+    assert [str(line) for line in manager.runs("sample")[0].log] == [
+        "2026-05-04T12:00:00.000+00:00 WARNING app: heard by the factory",
+        "2026-05-04T12:01:30.000+00:00 INFO task.run: said to the run",
+    ]

@@ -86,6 +86,7 @@ def test_a_run_as_a_dict_is_plain() -> None:
         "finished_at": None,
         "duration": None,
         "lateness": None,
+        "delays": {},
         "parent_id": None,
         "token": 0,
         "attempt": 0,

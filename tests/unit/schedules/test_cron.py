@@ -1,5 +1,6 @@
 """Cron: the fields, the names, `H`, and Debian's rule, with `cronsim` as a second opinion."""
 
+import copy
 import datetime
 import itertools
 import random
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from task.errors import ScheduleError
 from task.schedules import cron, newest_slot, next_slot
+from task.schedules.cron import _next_wall
 
 UTC = datetime.UTC
 START = datetime.datetime(2026, 5, 4, 12, tzinfo=UTC)  # a Monday
@@ -311,3 +313,33 @@ def test_the_newest_slot_has_none_between_it_and_the_end(expression, zone, after
     first = job.next_slot(after)
     newest = newest_slot(job, first, first + span, anchor=after)
     assert first <= newest <= first + span < job.next_slot(newest)
+
+
+_NUMBERS = {"minute": 59, "hour": 23, "second": 59}
+
+
+@st.composite
+def fields_of_time(draw, unit):
+    most = _NUMBERS[unit]
+    some = st.lists(st.integers(0, most), min_size=1, max_size=4).map(lambda found: ",".join(map(str, found)))
+    return draw(st.one_of(st.just("*"), st.sampled_from(["*/2", "*/7", "*/15"]), some))
+
+
+@given(
+    minute=fields_of_time("minute"),
+    hour=fields_of_time("hour"),
+    second=st.none() | fields_of_time("second"),
+    days=st.sampled_from(["* * *", "l * *", "1-9 * mon", "* 2 *", "* * 1#2"]),
+    start=st.datetimes(datetime.datetime(2026, 1, 1), datetime.datetime(2028, 12, 1)),
+    on=st.lists(st.sampled_from([0, 0, 0, 1, 59, 3_600]), min_size=20, max_size=20),
+)
+def test_the_later_times_of_a_day_are_those_of_croniter(minute, hour, second, days, start, on):
+    expression = f"{minute} {hour} {days}" + ("" if second is None else f" {second}")
+    pattern = cron(expression)._pattern
+    oracle = copy.copy(pattern)
+
+    for seconds in on:
+        found = _next_wall(pattern, start)
+        assert found == oracle.get_next(datetime.datetime, start_time=start)
+        assert found is not None
+        start = found + datetime.timedelta(seconds=seconds)

@@ -1,16 +1,20 @@
-"""What was declared of a task, in words: what differs from the defaults, and where its body runs."""
+"""What was declared of a task, in words: its options that differ from the defaults, and what a run of it takes."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from task.flask.pages.texts import moment
-from task.overview import duration_text
+from task.clock import in_zone
+from task.models import TaskFunction
+from task.overview.durations import duration_text
+from task.overview.texts import moment_text
+from task.schedules import shorten
 from task.spec import RunPolicy, TaskSpec, is_async, place_of
 
-__all__ = ["Option", "after_of", "options_of", "place_in"]
+__all__ = ["Option", "ParameterText", "after_of", "options_of", "parameters_of", "place_in"]
 
 _OVERLAPS = {
     "queue": "one that comes meanwhile waits",
@@ -18,6 +22,8 @@ _OVERLAPS = {
     "allow": "one that comes meanwhile runs beside them",
 }
 _MISFIRES = {"skip": "a late slot is recorded as missed, and not caught up", "all": "late slots are all caught up"}
+#: So long is waited before each of so many more attempts.
+_WAITS = {1: "1 s", 2: "1 and 2 s", 3: "1, 2 and 4 s"}
 _AFTER = {"succeeded": "has succeeded", "failed": "has failed", "always": "has ended"}
 
 
@@ -26,6 +32,20 @@ class Option(NamedTuple):
 
     name: str
     text: str
+
+
+class ParameterText(NamedTuple):
+    """One parameter of a body, as people read it."""
+
+    name: str
+    #: As it is annotated; empty where it is not.
+    kind: str
+    #: What a run gets that is not passed another value; None where there is none, or where that is secret.
+    default: str | None
+    #: Whether a run by hand has to pass it.
+    required: bool
+    #: Whether it is masked wherever it is shown.
+    secret: bool
 
 
 def place_in(place: str) -> str:
@@ -70,7 +90,7 @@ def _retries_of(policy: RunPolicy) -> str:
     count = getattr(policy.retry, "retries", None)
     if count is None:
         return "as its strategy says"
-    return f"{count} more {'attempt' if count == 1 else 'attempts'}, after 1, 2, 4 s and so on"
+    return f"{count} more {'attempt' if count == 1 else 'attempts'}, after {_WAITS.get(count, '1, 2, 4 s and so on')}"
 
 
 def _overlap_of(policy: RunPolicy) -> str:
@@ -104,7 +124,7 @@ def _slots_of(spec: TaskSpec) -> Iterator[Option]:
     if spec.fixed_delay:
         yield Option("Fixed delay", "the interval is counted from the end of a run")
     if spec.start is not None:
-        yield Option("From", moment(spec.start))
+        yield Option("From", moment_text(in_zone(spec.start)))
     if spec.run_at_start:
         yield Option("At the start", "it runs once when the manager starts")
     if spec.max_runs is not None:
@@ -114,3 +134,29 @@ def _slots_of(spec: TaskSpec) -> Iterator[Option]:
 def after_of(policy: RunPolicy) -> str:
     """When it starts after other tasks: ``has succeeded``."""
     return _AFTER[policy.when]
+
+
+def parameters_of(task: TaskFunction[..., Any]) -> tuple[ParameterText, ...]:
+    """What a run of a task takes, in the order of the signature of its body; not what is filled in.
+
+    >>> def greet(name: str, times: int = 1): ...
+    >>> [tuple(one) for one in parameters_of(TaskFunction.declare(greet))]
+    [('name', 'str', None, True, False), ('times', 'int', '1', False, False)]
+    """
+    try:
+        taken = inspect.signature(task.func).parameters.values()
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return ()
+    given = task.spec.parameters
+    own = {one.name: one.default for one in taken if one.default is not one.empty}
+    shown = task.binding.without_secrets({**own, **given})
+    filled = task.binding.parameters.injected
+    return tuple(_parameter(one, shown, {*own, *given}) for one in taken if one.name not in filled)
+
+
+def _parameter(one: inspect.Parameter, shown: dict[str, Any], given: set[str]) -> ParameterText:
+    star = "*" if one.kind is one.VAR_POSITIONAL else "**" if one.kind is one.VAR_KEYWORD else ""
+    kind = "" if one.annotation is one.empty else inspect.formatannotation(one.annotation).strip("'")
+    default = shorten(shown[one.name]) if one.name in shown else None
+    required = not star and one.name not in given
+    return ParameterText(star + one.name, kind, default, required, one.name in given and one.name not in shown)

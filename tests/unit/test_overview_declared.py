@@ -1,4 +1,4 @@
-"""What a page says of the options of a task."""
+"""What people are told of the options and the parameters of a task."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from task import every
-from task.flask.pages.declared import Option, options_of
 from task.models import TaskFunction
+from task.overview import Option, options_of
 
 
 def body() -> None: ...
@@ -51,7 +51,7 @@ def test_where_its_bodies_run(declared, told):
 @pytest.mark.parametrize(
     ("declared", "name", "told"),
     [
-        ({"retry": 1}, "Retries", "1 more attempt, after 1, 2, 4 s and so on"),
+        ({"retry": 1}, "Retries", "1 more attempt, after 1 s"),
         ({"max_concurrent": 3, "overlap": "allow"}, "At once", "3 runs; one that comes meanwhile runs beside them"),
         ({"overlap": "cancel_previous"}, "At once", "one run; one that comes meanwhile stops those before it"),
         ({"priority": 5}, "Priority", "5: of the runs that wait for a place, the highest goes first"),
@@ -63,8 +63,8 @@ def test_where_its_bodies_run(declared, told):
         ({"fixed_delay": True}, "Fixed delay", "the interval is counted from the end of a run"),
         ({"run_at_start": True}, "At the start", "it runs once when the manager starts"),
         ({"max_runs": 3}, "Ends", "after 3 scheduled runs"),
-        ({"start": datetime.datetime(2026, 5, 4, tzinfo=datetime.UTC)}, "From", "Mon 4 May 2026 00:00:00 UTC"),
-        ({"on_failed": weekday}, "on_failed", "weekday at tests/unit/test_flask_pages_declared.py:22"),
+        ({"start": datetime.datetime(2026, 5, 4, tzinfo=datetime.UTC)}, "From", "Mon 4 May 2026 00:00 UTC"),
+        ({"on_failed": weekday}, "on_failed", "weekday at tests/unit/test_overview_declared.py:22"),
     ],
 )
 def test_what_was_declared_is_told_in_words(declared, name, told):
