@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, TextIO
 
@@ -92,19 +92,23 @@ def _run(manager: TaskManager, title: str, *, table: bool, events: TextIO | None
         if sender.state != "running":  # else it is another process that has died
             lost.append(run.id)
 
-    with _signals_end_it(), _logging(briefly=table), run_lost.connected_to(count, manager):
+    with _signals_end_it() as asked, _logging(briefly=table), run_lost.connected_to(count, manager):
         try:
             with _table(manager, title) if table else _lines(manager, title, events):
-                _until_stopped(manager)
+                _until_stopped(manager, asked)
         except KeyboardInterrupt:
             return INTERRUPTED
     return FAILED if lost else 0
 
 
-def _until_stopped(manager: TaskManager) -> None:
+def _until_stopped(manager: TaskManager, asked: Sequence[int]) -> None:
+    """*asked* are the signals so far: what one raises in a callback of the interpreter's own, such as each import has,
+    reaches nobody.
+    """
     try:
         manager.run()
-        manager.wait()
+        if not asked:
+            manager.wait()
     except KeyboardInterrupt:
         if manager.state != "running":
             raise  # the second: it has stopped at once
@@ -112,27 +116,29 @@ def _until_stopped(manager: TaskManager) -> None:
 
 
 @contextlib.contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """The second SIGTERM is as the second Ctrl-C, and a terminal that is closed as SIGTERM.
+def _signals_end_it() -> Iterator[Sequence[int]]:
+    """The second SIGTERM is as the second Ctrl-C, and a terminal that is closed as SIGTERM. Gives those that came.
 
     The first one is heard by `TaskManager.wait`, which then puts back what is set here.
     """
+    asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
         raise KeyboardInterrupt
 
     def hang_up(number: int, frame: FrameType | None) -> None:
         signal.raise_signal(signal.SIGTERM)
 
-    handlers: dict[int, Any] = {signal.SIGTERM: interrupt}
+    handlers: dict[int, Any] = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt}
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it is nohup
         handlers[signal.SIGHUP] = hang_up
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

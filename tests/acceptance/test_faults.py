@@ -333,6 +333,22 @@ def test_a_process_that_dies_fails_its_own_run_and_no_other(dying, way, tmp_path
 # Limits of bodies in threads.
 
 
+def test_a_thread_is_asked_within_50_ms_of_its_limit():
+    manager, asked = TaskManager([]), list[float]()
+
+    def body() -> None:
+        begun, run = time.monotonic(), current_run()
+        while not run.is_cancelled():
+            time.sleep(0.002)
+        asked.append(time.monotonic() - begun)
+
+    sample = manager.add(body, name="sample", threaded=True, timeout=0.1)
+    with manager:
+        for _ in range(5):
+            assert sample.trigger().wait(10)
+    assert 0.09 < min(asked) < 0.15  # the least: other tests keep the machine busy meanwhile
+
+
 @pytest.mark.parametrize("kind", ["looks", "sleeps", "is blocked in C", "catches everything"])
 def test_a_thread_is_asked_at_its_limit_and_is_never_interrupted(kind, gate, wait_for, caplog):
     manager, ended = TaskManager([], max_workers=1), list[str]()
@@ -365,8 +381,8 @@ def test_a_thread_is_asked_at_its_limit_and_is_never_interrupted(kind, gate, wai
         wait_for(lambda: run.is_cancelled())
         assert run.wait(5)
         assert other.trigger().result(0.5) == "other"  # the place of the pool is free before the body ends
-        assert run.duration == pytest.approx(0.3, abs=0.05)
         assert run.state == "timed_out"
+        assert 0.29 < run.duration < 1.0  # it does not wait for the body; how exactly is another test's
         if kind == "looks":
             wait_for(lambda: ended == ["RunCancelled", "finally"])
         else:

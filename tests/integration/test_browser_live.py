@@ -174,6 +174,7 @@ def test_a_task_is_switched_and_run_and_its_run_cancelled_by_keys_alone(site: Si
     expect(page.get_by_role("switch", name="feeds.fetch")).to_have_attribute("aria-checked", "false")
     _tab_to(page, page.get_by_role("switch", name="feeds.fetch"))
     page.keyboard.press("Space")
+    page.wait_for_url("**told=enabled*")  # else the switch is seen turned on before the page has come that says so
     expect(page.get_by_role("switch", name="feeds.fetch")).to_have_attribute("aria-checked", "true")
     _tab_to(page, page.get_by_role("link", name="feeds.fetch", exact=True))
     page.keyboard.press("Enter")

@@ -202,6 +202,25 @@ def test_elsewhere_each_event_is_a_line_and_sigterm_stops_it_cleanly(folder: pat
     assert "ERROR task: Task 'fail' failed" in errors
 
 
+def test_a_signal_whose_exception_reaches_nobody_ends_it_too(folder: pathlib.Path) -> None:
+    (folder / "jobs.py").write_text(
+        "import signal\nfrom task import TaskManager\n\n"
+        "class Deaf(TaskManager):\n"
+        "    def run(self):\n"
+        "        super().run()\n"
+        "        try:\n"
+        "            signal.raise_signal(signal.SIGTERM)\n"
+        "        except KeyboardInterrupt:\n"
+        "            pass\n\n"
+        "manager = Deaf([])\n"
+    )
+    with elsewhere(folder, "jobs.py") as process:
+        told, errors = process.communicate()
+
+    assert process.returncode == 0, errors
+    assert told.splitlines()[-1] == "Stopping jobs.py: nothing runs"
+
+
 def test_as_json_each_event_is_an_object_on_a_line_and_what_others_print_is_elsewhere(folder: pathlib.Path) -> None:
     (folder / "jobs.py").write_text(
         "from task import every, task\n\nprint('imported')\n\n"
