@@ -68,7 +68,7 @@ def check(names: list[str]) -> int:
         "ruff": lambda: python("-m", "ruff", "check", "."),
         "format": lambda: python("-m", "ruff", "format", "--check", "."),
         "mypy": lambda: python("-m", "mypy", "--strict"),
-        "pytest": lambda: python("-m", "pytest", "-n", "4"),  # many wait for processes
+        "pytest": lambda: python("-m", "pytest", "-n", "4", "--dist", "worksteal"),  # many wait for processes
         "docs": lambda: python("-m", "sphinx", "-WEq", "--keep-going", "docs", "build/docs"),
         "package": package,
     }
