@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +39,10 @@ AGAIN = timedelta(seconds=1)
 
 #: How long the services on the event loop may take to close. Seconds.
 CLOSE_TIMEOUT = 2.0
+
+#: How often a wait that signals are to end looks up: one that another thread gets, or that comes in the moment in which
+#: the main thread goes to sleep, wakes it on no system; on Windows Ctrl-C never does. Seconds.
+LOOK = 0.5
 
 
 class Lifecycle:
@@ -244,8 +248,9 @@ class Lifecycle:
         deadline = self._clock.monotonic() + max(0.0, timeout)
         pause = threading.Condition()
         for run in runs:
-            if not self._clock.inline:
-                run.wait(max(0.0, deadline - self._clock.monotonic()))
+            left = max(0.0, deadline - self._clock.monotonic())
+            while not self._clock.inline and not run.wait(min(left, LOOK)) and left > 0:
+                left -= LOOK
             while not run.state.final and self._clock.monotonic() < deadline:
                 with pause:  # a clock that drives the bodies itself has to be let go on
                     self._clock.wait(pause, 0.05)
@@ -275,9 +280,11 @@ class Lifecycle:
 
     def wait(self) -> None:
         """Block until it is stopped. Raises `SignalReceived` for SIGINT and SIGTERM, in the main thread."""
-        with _signals_interrupt():
-            while not self.stopped.wait(0.5 if os.name == "nt" else None):  # on Windows Ctrl-C ends no wait
+        with _signals_interrupt() as received:
+            while not received and not self.stopped.wait(LOOK):
                 pass
+        if received:
+            raise received[0]
 
     # Fork.
 
@@ -349,17 +356,22 @@ class SignalReceived(BaseException):
 
 
 @contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def _signals_interrupt() -> Iterator[Sequence[SignalReceived]]:
+    """Raised by a handler, `SignalReceived` wakes the wait at once; where a finalizer of the interpreter's own has
+    swallowed it, it is still among those that this gives.
+    """
+    received: list[SignalReceived] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield received
         return
 
     def interrupt(number: int, frame: object) -> None:
-        raise SignalReceived(signal.Signals(number).name)
+        received.append(SignalReceived(signal.Signals(number).name))
+        raise received[-1]
 
     before: dict[int, Any] = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

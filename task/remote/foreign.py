@@ -163,7 +163,7 @@ def _run_there(call: bytes, door: tuple[Any, bytes, str] | None) -> bytes:
     def listen(run: StandIn) -> None:
         def wait() -> None:
             with contextlib.suppress(OSError, EOFError):
-                connection.recv_bytes()  # the only thing that is ever said: stop
+                connection.recv_bytes()  # the only thing that is said from now on: stop
                 run.ask_to_stop()
 
         threading.Thread(target=wait, name="task-stop-watch", daemon=True).start()
@@ -182,6 +182,7 @@ def _enter(door: tuple[Any, bytes, str]) -> Connection[Any, Any] | None:
     try:
         connection = Client(address, authkey=key)
         connection.send_bytes(visit.encode())
+        connection.recv_bytes()  # it is let in
     except (OSError, EOFError):
         return None
     return connection

@@ -17,6 +17,8 @@ from task.remote.messages import Message
 
 __all__ = ["Hub", "Visit"]
 
+#: Said to a body that has come, before all else. It waits for that: one that ended sooner would not be heard.
+WELCOME: Message = ["welcome"]
 
 #: After a failure, so that one that lasts does not turn into a busy loop. Seconds.
 PAUSE = 0.05
@@ -41,6 +43,7 @@ class Visit:
                 connection.close()
                 return
             self.connection = connection
+            self._send(WELCOME)
             for message in self._said:
                 self._send(message)
         self.news.set()

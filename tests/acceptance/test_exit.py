@@ -233,6 +233,41 @@ def test_ctrl_c_while_the_exit_waits_for_runs_ends_it_with_a_line_and_no_traceba
     assert "Exception ignored" not in child.stderr
 
 
+SIGNALS_THAT_DO_NOT_WAKE = {
+    "another thread gets it": """
+    def send():
+        while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            time.sleep(0.005)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    threading.Thread(target=send, daemon=True).start()
+    """,
+    "a finalizer swallows it": """
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def finalize(number, frame):
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            Finalized()
+
+    signal.signal(signal.SIGALRM, finalize)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    """,
+}
+
+
+@pytest.mark.parametrize("how", SIGNALS_THAT_DO_NOT_WAKE)
+def test_a_signal_that_does_not_wake_the_main_thread_ends_the_wait_all_the_same(program, how):
+    child = program(
+        HEAD + SIGNALS_THAT_DO_NOT_WAKE[how] + "\n    begin(coroutine)\n    manager.wait()\n    said('over')\n"
+    )
+    child.expect("over")
+    assert child.end() == 0, child
+
+
 def test_the_second_sigterm_ends_the_program_at_once(program):
     child = program(
         HEAD

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sql
@@ -33,17 +34,26 @@ def wait(condition: Callable[[], object], otherwise: object, seconds: float = 60
         time.sleep(0.1)
 
 
+@contextlib.contextmanager
+def engine_for(store_url: str) -> Iterator[sql.Engine]:
+    """Its connections are closed also where the test fails: left open, they would make a later one fail, too."""
+    engine = sql.create_engine(store_url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def wait_until_buried(left: LedgerProcess, store_url: str, pids: Collection[int]) -> None:
     """Until no process counts as alive that was killed."""
-    engine = sql.create_engine(store_url)
     query = sql.text("SELECT pid FROM task_processes WHERE ended_at IS NULL")
 
     def alive() -> set[int]:
         with engine.connect() as connection:
             return set(connection.execute(query).scalars()) & set(pids)
 
-    wait(lambda: not alive(), left)
-    engine.dispose()
+    with engine_for(store_url) as engine:
+        wait(lambda: not alive(), left)
 
 
 def judge(ledger: Ledger, left: LedgerProcess, store_url: str) -> None:
@@ -58,15 +68,13 @@ def judge(ledger: Ledger, left: LedgerProcess, store_url: str) -> None:
     assert [line for line in lines if line["run"] not in known] == []
     ended = {line["run"] for line in lines if line["event"] == "end" and line["raised"] is None}
     assert {row["state"] for row in rows if row["id"] in ended} <= {"succeeded", "lost"}
-    engine = sql.create_engine(store_url)
-    with engine.connect() as connection:
+    with engine_for(store_url) as engine, engine.connect() as connection:
         held = "SELECT id, state, owner FROM task_runs WHERE place > 0 AND owner IS NOT NULL"
         assert connection.execute(sql.text(held)).all() == []  # what waits now waits for any process
         living = "SELECT pid FROM task_processes WHERE ended_at IS NULL"
         assert connection.execute(sql.text(living)).all() == []
         if engine.dialect.name == "sqlite":
             assert connection.execute(sql.text("PRAGMA integrity_check")).all() == [("ok",)]
-    engine.dispose()
 
 
 def test_killed_at_any_point_a_process_leaves_nothing_doubled_lost_or_under_way(ledger: Ledger, store_url: str) -> None:
@@ -90,10 +98,12 @@ def test_killed_while_it_adopts_or_buries_a_process_leaves_that_to_the_next(ledg
     first, second = victim.trigger("slow"), victim.trigger("slow")
     ledger.wait_for_lines(1, run=first)
     victim.kill()
+    killed = {victim.pid}
     for point in ("bury:after", "adopt:after"):
         doomed = ledger.start(store_url, queue, lost_after=2, kill_at=(point, 1))
         doomed.send("run")  # it may be killed before it has answered
         assert doomed.end(60) == -9
+        killed.add(doomed.pid)
     left = ledger.start(store_url, queue, lost_after=2)
     left.run()
 
@@ -103,6 +113,7 @@ def test_killed_while_it_adopts_or_buries_a_process_leaves_that_to_the_next(ledg
     assert states == {first: "lost", second: "succeeded"}
     tokens = [line["token"] for line in ledger.lines() if line["event"] == "begin"]
     assert tokens == sorted(set(tokens))
+    wait_until_buried(left, store_url, killed)
     judge(ledger, left, store_url)
 
 

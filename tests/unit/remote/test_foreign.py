@@ -249,6 +249,28 @@ def test_a_body_that_no_connection_can_reach_runs_all_the_same(
     assert run.progress is None
 
 
+def test_a_body_that_is_let_in_late_is_heard_however_short_it_is(
+    pool: concurrent.futures.Executor, load: Load, run: Run, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from task.remote.hub import Visit
+
+    enter = Visit.enter
+
+    def enter_late(visit: Visit, connection: Any) -> None:
+        threading.Event().wait(0.3)
+        enter(visit, connection)
+
+    module = load("""
+        from task import current_run
+
+        def body():
+            current_run().update_progress(25)
+    """)
+    monkeypatch.setattr(Visit, "enter", enter_late)
+    inside(run, body_in(pool, module.body), {}).end()
+    assert run.progress == 25
+
+
 def test_a_stranger_at_the_door_harms_nobody(
     pool: concurrent.futures.Executor, load: Load, run: Run, inside: Inside, caplog: pytest.LogCaptureFixture
 ) -> None:
