@@ -70,8 +70,9 @@ def main() -> None:
         # Every second, for the demonstration; every().day.at("02:00") in earnest.
         backup = manager.add(template, every(1).seconds, threaded=True, max_runs=1)
         manager.run()
-        time.sleep(1.5)  # by schedule, once
-        tell(manager.runs("BackupTask")[0])
+        while not (by_schedule := manager.runs("BackupTask", "succeeded")):
+            time.sleep(0.1)
+        tell(by_schedule[0])
 
         # By hand: a parameter that names a field replaces it, for this run.
         run = backup.trigger(target=folder / "by-hand")
@@ -79,8 +80,9 @@ def main() -> None:
         tell(run)
         print(f"          {copied} files by hand; the template's target is still {template.target.name!r}")
 
-        slow = backup.trigger(target=folder / "never", rest=0.2)
-        time.sleep(0.5)
+        slow = backup.trigger(target=folder / "never", rest=0.5)
+        while not slow.progress:
+            time.sleep(0.1)
         slow.cancel()
         try:
             slow.result(timeout=10)

@@ -25,7 +25,8 @@ def wait_for_enter():
     if sys.stdin is not None and sys.stdin.isatty():
         input("Press Enter to stop\n")
     else:
-        time.sleep(3.5)
+        while len(manager.runs("sample", "succeeded")) < 3:
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":

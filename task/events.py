@@ -121,6 +121,10 @@ store_failed = signals.signal("store-failed")
 store_recovered = signals.signal("store-recovered")
 
 
+#: How long `Announcer.close` waits for receivers. Seconds.
+CLOSE_TIMEOUT = 1.0
+
+
 class Announcer:
     """Sends signals from one daemon thread of its own, over a bounded queue.
 
@@ -135,8 +139,10 @@ class Announcer:
         self.dropped = 0
         self._inline = inline
         self._sender: _Sender | None = None
+        #: The thread of before, which may have something to send yet.
+        self._closed: _Sender | None = None
         self._collected: weakref.finalize[[_Sender, int], Announcer] | None = None
-        #: One start or end of the thread at a time; what is collected meanwhile may announce something itself.
+        #: One start, end or use of the thread at a time; what is collected meanwhile may announce something itself.
         self._changing = threading.RLock()
 
     def announce(self, signal: blinker.Signal, sender: object, **payload: Any) -> None:
@@ -149,23 +155,22 @@ class Announcer:
         if self._inline:
             _make(call)
             return
-        sender = self._sender or self._begin()
         try:
-            sender.queue.put_nowait(call)
+            with self._changing:  # else the thread may end between the two, and nobody would make the call
+                sender = self._sender or self._begin()
+                sender.queue.put_nowait(call)
         except queue.Full:
             self.dropped += 1
 
     def _begin(self) -> _Sender:
         """The thread, started before anybody sees it: what has not started cannot be joined."""
-        with self._changing:
-            if self._sender is None:
-                sender = _Sender(self.LIMIT)
-                sender.start()
-                self._sender = sender
-                # A manager that never runs is never stopped.
-                self._collected = weakref.finalize(self, _end_here, sender, os.getpid())
-                self._collected.atexit = False
-            return self._sender
+        sender = _Sender(self.LIMIT)
+        sender.start()
+        self._sender = sender
+        # A manager that never runs is never stopped.
+        self._collected = weakref.finalize(self, _end_here, sender, os.getpid())
+        self._collected.atexit = False
+        return sender
 
     def close(self) -> None:
         """End the thread once it has sent what waits; a receiver that blocks it for longer keeps it."""
@@ -173,10 +178,17 @@ class Announcer:
             sender, self._sender = self._sender, None
             if self._collected is not None:
                 self._collected.detach()
+            if sender is not None:
+                self._closed = sender
         if sender is not None:
             sender.end()
             if sender is not threading.current_thread():  # a receiver may stop its manager
-                sender.join(1)
+                sender.join(CLOSE_TIMEOUT)
+
+    def join(self, timeout: float) -> None:
+        """Wait, once it is closed, until all has been sent that was announced before: *timeout* seconds at most."""
+        if self._closed is not None:
+            self._closed.join(timeout)
 
 
 class _Sender(threading.Thread):

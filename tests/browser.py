@@ -42,7 +42,7 @@ FLAGS = [
 AXE = pathlib.Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 
 #: How long anything may take to appear, on a machine that is busy with other tests. Milliseconds.
-PATIENCE = 20_000
+PATIENCE = 60_000
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(f"there is no {CHROMIUM}: install Debian's package chromium")
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, timeout=2 * PATIENCE)
         try:
             yield browser
         finally:
@@ -100,6 +100,7 @@ class Person:
     def goes(self, path: str) -> Page:
         """Open the page at that path."""
         self.page.goto(path)
+        self._looks_up()
         return self.page
 
     def sees(self, text: str, within: str = "main") -> None:
@@ -118,14 +119,41 @@ class Person:
         return self.page.locator("input, select, textarea").and_(self.page.get_by_label(label))
 
     def presses(self, button: str) -> None:
-        """Press the button of that name."""
-        self.page.get_by_role("button", name=button, exact=True).click()
-        self.page.wait_for_load_state("domcontentloaded")
+        """Press the button of that name, and wait for the page that it leads to."""
+        self.clicks(self.page.get_by_role("button", name=button, exact=True))
 
     def follows(self, link: str) -> None:
         """Follow the first link of that name."""
-        self.page.get_by_role("link", name=link, exact=True).first.click()
-        self.page.wait_for_load_state("domcontentloaded")
+        self.clicks(self.page.get_by_role("link", name=link, exact=True).first)
+
+    def clicks(self, way: Locator) -> None:
+        """Click on what leads to a page, and wait for that."""
+        with self.turns_the_page():
+            way.click()
+
+    @contextlib.contextmanager
+    def turns_the_page(self) -> Iterator[None]:
+        """What is done meanwhile leads to another page, which is there in the end: what is looked at next is on that.
+
+        A click alone may be over before its form is sent; and what is looked for then is found on the page before.
+        """
+        with self.page.expect_navigation(wait_until="domcontentloaded"):
+            yield
+        self._looks_up()
+
+    def _looks_up(self) -> None:
+        """With scripts, a page is live a moment after it was loaded: only then it hears of what is typed."""
+        if self.scripts:
+            expect(self.page.locator("[hx-get]:not([data-htmx-powered])")).to_have_count(0)
+
+    def __enter__(self) -> Person:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is None:
+            self.leave()
+        else:
+            self.context.close()
 
     def leave(self) -> None:
         """Close the browser's window. Raises `AssertionError` for what went wrong."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import gc
 import multiprocessing
 import pathlib
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 from databases import Cluster, sqlite_url
+from hypothesis import HealthCheck, settings
 from outages import Proxy
 from virtual_processes import VirtualProcesses
 
@@ -22,11 +26,34 @@ from task.testing import VirtualClock
 
 UTC = datetime.UTC
 
+#: How long what will happen is waited for. Seconds; a machine may be held up for many.
+LIMIT = 60.0
+
+# How long an example takes says nothing on a machine that is held up at any moment.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
+
+_FAILED: pytest.StashKey[bool] = pytest.StashKey()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """What a failed test has left open is collected with it: the warnings would be errors of innocent tests."""
+    result = yield
+    if item.stash.get(_FAILED, False):
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):  # they keep all that it had
+            vars(sys).pop(name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return result
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """What a test has logged may be no UTF-8 (that is what it tests); reports go from process to process as that."""
     report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report
 
@@ -40,17 +67,21 @@ def every_slot_has_one_outcome(request: pytest.FixtureRequest) -> Iterator[None]
     before = set(process_module.all_managers)
     threads = set(threading.enumerate())
     yield
-    for manager in set(process_module.all_managers) - before:
-        manager.stop(timeout=5)
-        assert manager.audit() == []
-    deadline = time.monotonic() + 5
+    managers = set(process_module.all_managers) - before
+    with contextlib.ExitStack() as stack:  # each of them, whatever becomes of the others
+        for manager in managers:
+            stack.callback(manager.stop, timeout=5)
+    assert [finding for manager in managers for finding in manager.audit()] == []
+    deadline = time.monotonic() + LIMIT
     while left := [thread for thread in threading.enumerate() if thread not in threads and _ours(thread)]:
         assert time.monotonic() < deadline, f"threads left behind: {left}"
         for manager in list(process_module.all_managers):
             if manager.state == "stopped":  # one of an earlier test may have sent a signal after its stop
                 manager.stop()
         left[0].join(0.1)
-    assert multiprocessing.active_children() == []
+    while left := multiprocessing.active_children():  # some were killed just now
+        assert time.monotonic() < deadline, f"processes left behind: {left}"
+        left[0].join(0.1)
     if "flask" in sys.modules:
         assert not sys.modules["flask"].has_app_context(), "a context of an application is left behind"
 
@@ -73,13 +104,13 @@ def manager(clock: VirtualClock) -> TaskManager:
 
 @pytest.fixture
 def wait_for() -> Callable[[Callable[[], bool]], None]:
-    """Wait, five seconds at most, until something that other threads bring about is so."""
+    """Wait until something that other threads bring about is so."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LIMIT
         event = threading.Event()
         while not condition():
-            assert time.monotonic() < deadline, "waited five seconds in vain"
+            assert time.monotonic() < deadline, f"waited {LIMIT:g} seconds in vain"
             event.wait(0.005)
 
     return wait

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import random
+import secrets
 import shutil
 import signal
 import socket
@@ -27,7 +27,7 @@ _STOPPING = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal
 _GUARD = """
 cat >/dev/null
 if pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null); then kill -QUIT "$pid" 2>/dev/null; fi
-for attempt in 1 2 3 4 5; do rm -rf "$1" 2>/dev/null && break; sleep 1; done
+for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do rm -rf "$1" 2>/dev/null && break; sleep 1; done
 """
 
 
@@ -47,7 +47,7 @@ def free_port() -> int:
     except OSError:
         first = 32768
     while True:
-        port = random.randrange(10_000, max(first, 20_000))
+        port = secrets.choice(range(10_000, max(first, 20_000)))  # whoever seeds `random` gives others the same
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((LOOPBACK, port))
             return port
@@ -152,8 +152,8 @@ class Cluster:
         self.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def terminate_backends(self) -> int:
-        """Break all connections, as an administrator would; how many there were."""
-        clients = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        """Break all connections, as an administrator would; how many there were, but for the administrator's own."""
+        clients = "backend_type = 'client backend' AND datname <> current_database()"  # one of those ends a bit later
         return len(self.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {clients}"))
 
     def start(self, timeout: float = 60) -> None:
@@ -186,6 +186,8 @@ class Cluster:
     def kill(self) -> None:
         """Kill the server and all its processes with SIGKILL: the next start recovers from its log."""
         assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # it begins no more of them
+        _wait(lambda: _state_of(self._process.pid) == "T", 30, lambda: "the server does not stand still")
         backends = _children_of(self._process.pid)
         self._process.kill()
         self._process.wait()
@@ -239,10 +241,15 @@ def _identity() -> dict[str, Any]:
 
 def is_alive(pid: int) -> bool:
     """Whether a process is there, and not a dead one that nobody has asked about. Needs /proc."""
+    return _state_of(pid) not in (None, "Z")
+
+
+def _state_of(pid: int) -> str | None:
+    """One letter: T is stopped, Z is dead. None: it is not there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return None
 
 
 def _children_of(parent: int) -> list[int]:

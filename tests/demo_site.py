@@ -9,15 +9,17 @@ import enum
 import logging
 import pathlib
 import queue
+import socket
 import threading
+import unittest.mock
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import flask
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from task import Run, TaskManager, cron, every
-from task.flask import Access, FlaskTasks
+from task.flask import Access, FlaskTasks, events
 from task.testing import VirtualClock
 
 UTC = datetime.UTC
@@ -197,23 +199,51 @@ class Site:
     def served(self) -> Iterator[None]:
         """While it can be reached."""
         self.manager.run()
-        with serve(self.app) as self.url:
-            yield
-        self.steps.end()
+        try:
+            with serve(self.app) as self.url:
+                yield
+        finally:
+            self.steps.end()
 
 
 @contextlib.contextmanager
 def serve(app: flask.Flask) -> Iterator[str]:
-    """Serve it on loopback; yields its address."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Silent)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="demo-server")
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+    """Serve it on loopback; yields its address. In the end nothing is answered any more, streams of events included."""
+    with unittest.mock.patch.object(events, "LOOK", 0.1):  # who turns the pages quickly needs the places soon
+        server = _Server("127.0.0.1", 0, app, _Silent)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="demo-server")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.hang_up()
+            server.server_close()
+
+
+class _Server(ThreadedWSGIServer):
+    """It waits in the end for the threads that answer: they would look into the store that a later test has."""
+
+    daemon_threads = False
+
+    def __init__(self, *values: Any) -> None:
+        self._connections: set[Any] = set()
+        super().__init__(*values)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """Whoever is still there hears no more."""
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):  # it has gone by itself
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Silent(WSGIRequestHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -27,12 +28,17 @@ class Faults:
 
     def __init__(self, store: Store, at: int = 0, mode: Mode = "before") -> None:
         self.count = 0
+        self._lock = threading.Lock()
         self.at, self.mode = at, mode
         self.down = False
         #: What was asked, and what failed of it.
         self.made: list[str] = []
         self.failed: str | None = None
-        engine = store._database._engine  # type: ignore[attr-defined]  # of an SqlStore
+        database = store._database  # type: ignore[attr-defined]  # of an SqlStore
+        # What fails here fails at once. A machine that stands still for two seconds meanwhile makes that look as if the
+        # database had been waited for in vain, and then nobody asks it for one more: of time that is real.
+        database.refusal = lambda kind: None
+        engine = database._engine
         self._dialect = engine.dialect
         self._sqlite = engine.dialect.name == "sqlite"
         event.listen(engine, "do_connect", self._connect)
@@ -43,30 +49,29 @@ class Faults:
 
     def _connect(self, *_: object) -> None:
         """Before a connection is made: one that broke at once is one that never was."""
-        if not self.down:
-            self._count("connect")
-        if self.down or self.count == self.at:
+        if self.down or self._count("connect"):
             raise self._error(lost=False)
 
     def _begin(self, connection: Connection) -> None:
         """Before a transaction: one that broke at once is one that never was."""
-        if not self.down:
-            self._count("begin")
-        if self.down or self.count == self.at:
+        if self.down or self._count("begin"):
             raise OperationalError("BEGIN", None, self._error(lost=False))
 
-    def _count(self, made: str) -> None:
-        self.count += 1
-        self.made.append(made)
-        if self.count == self.at:
+    def _count(self, made: str) -> bool:
+        """Whether this is the one that fails; of the operations of several threads one is."""
+        with self._lock:
+            self.count += 1
+            self.made.append(made)
+            if self.count != self.at:
+                return False
             self.failed = made
+            return True
 
     def _wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*args: Any, **kwargs: Any) -> Any:
             if self.down and name != "do_rollback":  # there is nothing to roll back where nothing can be reached
                 raise self._error(lost=False)
-            self._count(f"{name} {args[1] if name.startswith('do_execute') else ''}")
-            if self.count != self.at:
+            if not self._count(f"{name} {args[1] if name.startswith('do_execute') else ''}"):
                 return call(*args, **kwargs)
             if self.mode == "before":
                 raise self._error(lost=False)

@@ -29,8 +29,8 @@ Moment = datetime.datetime
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 #: So long the threads may take to come to rest, and so long a body may wait for its alarm. Seconds.
-LIMIT = 20.0
-LONGEST = 240.0
+LIMIT = 60.0
+LONGEST = 900.0
 
 
 class BodyError(Exception):
@@ -193,7 +193,10 @@ class Stage:
         executors = self._executors
         assert executors is not None
         places = [place for place in executors.all() if isinstance(place, ThreadPool)]
-        return all(map(self._pool_rests, places)) and self._loop_rests(executors.event_loop)
+        before = [place._submitted for place in places]
+        if not all(map(self._pool_rests, places)) or not self._loop_rests(executors.event_loop):
+            return False
+        return [place._submitted for place in places] == before  # else a coroutine gave a pool something to do
 
     def _pool_rests(self, pool: ThreadPool) -> bool:
         with pool._changing, self._changing:

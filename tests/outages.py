@@ -17,6 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 from databases import LOOPBACK, free_port
 
+#: For what the proxy's own thread takes no longer, unless it hangs. Seconds.
+LIMIT = 60.0
+
 
 class Proxy:
     """Stands on loopback between clients and the server of *url*, and cuts them off from it. `url` is its own.
@@ -31,6 +34,7 @@ class Proxy:
         self._port = free_port()
         self.url = url.replace(f":{server.port}/", f":{self._port}/").replace(self._server[0], LOOPBACK)
         self._listener: asyncio.Server | None = None
+        self._refusing = True
         self._carrying: set[asyncio.Task[None]] = set()
         self._requests, self._answers = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -58,7 +62,7 @@ class Proxy:
     def close(self) -> None:
         self.refuse()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(LIMIT)
         self._loop.close()
 
     def __enter__(self) -> Proxy:
@@ -68,7 +72,7 @@ class Proxy:
         self.close()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT)
 
     async def _flow(self, *, requests: bool, answers: bool) -> None:
         for flow, open_ in ((self._requests, requests), (self._answers, answers)):
@@ -76,10 +80,12 @@ class Proxy:
 
     async def _listen(self) -> None:
         await self._flow(requests=True, answers=True)
+        self._refusing = False
         if self._listener is None:
             self._listener = await asyncio.start_server(self._accept, LOOPBACK, self._port)
 
     async def _stop_listening(self) -> None:
+        self._refusing = True
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -88,6 +94,9 @@ class Proxy:
         await asyncio.gather(*carrying, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:  # it had come before all were refused, and is only now seen
+            writer.transport.abort()
+            return
         task = asyncio.ensure_future(self._carry(reader, writer))
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)

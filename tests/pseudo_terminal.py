@@ -19,6 +19,9 @@ import pyte
 
 __all__ = ["PseudoTerminal"]
 
+#: How long it is waited for a program, which a busy machine may have forgotten for a while. Seconds.
+LIMIT = 60.0
+
 
 class PseudoTerminal:
     """Runs a program on a terminal of its own; `screen` is what that shows."""
@@ -48,7 +51,7 @@ class PseudoTerminal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(LIMIT)
         if not self._closed:
             self.hang_up()
 
@@ -80,20 +83,21 @@ class PseudoTerminal:
         os.close(self._theirs)
         self._closed = True
 
-    def wait_for(self, condition: Callable[[list[str]], bool], seconds: float = 20) -> list[str]:
-        """The screen, as soon as it is so."""
-        deadline = time.monotonic() + seconds
+    def wait_for(self, condition: Callable[[list[str]], bool]) -> list[str]:
+        """The screen, as soon as it is so. It may show a part of a picture: *condition* is all that is to be seen."""
+        deadline = time.monotonic() + LIMIT
         while not condition(self.screen):
-            shown = "\n".join(self.screen)
-            assert time.monotonic() < deadline, f"waited {seconds} seconds in vain for the terminal to change:\n{shown}"
-            self._read(0.05)
+            shown, ended = "\n".join(self.screen), self.process.poll()
+            assert time.monotonic() < deadline, f"waited {LIMIT} seconds in vain for the terminal to change:\n{shown}"
+            if not self._read(0.05):
+                assert ended is None, f"it ended with {ended}, and the terminal shows:\n{shown}"
         return self.screen
 
-    def wait_for_end(self, seconds: float = 20) -> int:
+    def wait_for_end(self) -> int:
         """The exit code, when all that was written has been read."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + LIMIT
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, f"it has not ended within {seconds} seconds"
+            assert time.monotonic() < deadline, f"it has not ended within {LIMIT} seconds:\n" + "\n".join(self.screen)
             self._read(0.02)
         while self._read(0.05):
             pass

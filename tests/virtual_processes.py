@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import datetime
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -95,6 +96,15 @@ class VirtualProcess:
         process_module.all_managers.discard(self.manager)
         process_module.running_managers.discard(self.manager)
 
+    def close(self) -> None:
+        """Let go of what it has, also when it was frozen or has crashed."""
+        self.thaw()
+        try:
+            self.manager.stop(0)
+        finally:
+            process_module.all_managers.discard(self.manager)  # each test says itself what its audit finds
+            self.store.close()
+
 
 class VirtualProcesses:
     """Processes on the database *url*."""
@@ -132,12 +142,10 @@ class VirtualProcesses:
         return [str(finding) for finding in self._all[-1].store.audit(None, self.clock.now(), grace=PENDING)]
 
     def close(self) -> None:
-        """After a test: also those that were frozen or have crashed let go of what they have."""
-        for process in self._all:
-            process.thaw()
-            process.manager.stop(0)
-            process_module.all_managers.discard(process.manager)  # each test says itself what its audit finds
-            process.store.close()
+        """After a test."""
+        with contextlib.ExitStack() as closing:  # all of them, whatever one comes to
+            for process in reversed(self._all):
+                closing.callback(process.close)
 
 
 def times(moments: Iterable[Moment | None]) -> list[str]:

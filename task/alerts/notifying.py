@@ -50,6 +50,8 @@ class Notifier:
         self._queue: queue.Queue[Message | None] = queue.Queue(LIMIT)
         self._changing = threading.Lock()
         self._thread: threading.Thread | None = None
+        #: Those that are to be tried again, and why that is.
+        self._later: dict[object, tuple[Message, str]] = {}
 
     def send(self, message: Message) -> None:
         """Send it soon; here and now where the clock drives everything inline."""
@@ -63,7 +65,8 @@ class Notifier:
                 logger.error("%d messages wait for notify=; this one is not sent: %s", LIMIT, message.text)
                 return
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="task-notify", daemon=True)
+                # Its queue is given to it: by the time that it runs, another may have taken the place of this one.
+                self._thread = threading.Thread(target=self._run, args=(self._queue,), name="task-notify", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
@@ -78,9 +81,12 @@ class Notifier:
                 logger.error("%d messages for notify= are not sent: the manager stops", waiting.qsize())
             if thread is not threading.current_thread():
                 thread.join(CLOSE_TIMEOUT)
+        for message, why in list(self._later.values()):
+            logger.error(
+                "notify= failed (%s), and the manager stops; until it runs it is not told: %s", why, message.text
+            )
 
-    def _run(self) -> None:
-        waiting = self._queue
+    def _run(self, waiting: queue.Queue[Message | None]) -> None:
         while (message := waiting.get()) is not None:
             self._try(message)
             del message  # it holds a run
@@ -99,8 +105,14 @@ class Notifier:
         seconds = AGAIN[message.tried]
         logger.warning("notify= failed (%s); it is tried again in %g seconds", why, seconds)
         later = self._scheduler.clock.now() + datetime.timedelta(seconds=seconds)
-        again = message._replace(tried=message.tried + 1)
-        self._scheduler.call_at(later, lambda: self.send(again))
+        again, token = message._replace(tried=message.tried + 1), object()
+        self._later[token] = again, why
+
+        def send() -> None:
+            self._later.pop(token, None)
+            self.send(again)
+
+        self._scheduler.call_at(later, send)
 
 
 def _refusal(answer: object) -> str | None:

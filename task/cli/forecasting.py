@@ -14,7 +14,7 @@ import click
 
 from task.cli.apart import declared_apart, load_stopped
 from task.cli.forecast_tables import say, show_forecast
-from task.cli.group import FAILED, Refusal, TasksGroup, json_option, manager_of
+from task.cli.group import FAILED, Refusal, group_of, json_option, manager_of
 from task.cli.texts import as_json, moment_of
 from task.clock import in_zone
 from task.foresight import Forecast, comparison_text, forecast, to_html, to_svg
@@ -129,10 +129,7 @@ def _manager(ctx: click.Context, given: dict[str, Any]) -> TaskManager:
 
 
 def _group_options(ctx: click.Context) -> dict[str, Any]:
-    place: click.Context | None = ctx
-    while place is not None and not isinstance(place.command, TasksGroup):
-        place = place.parent
-    return {} if place is None else place.params
+    return group_of(ctx)[1].params
 
 
 def _until(given: dict[str, Any], now: Moment) -> Moment:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, TextIO
 
@@ -17,10 +17,10 @@ import click
 from task.cli.group import FAILED, INTERRUPTED
 from task.cli.source import load_manager
 from task.cli.telling import telling_events, telling_json
-from task.errors import MissingExtraError
+from task.errors import MissingExtraError, StoreError
 from task.events import manager_state_changed, run_lost
 from task.log import logger, printable
-from task.models import TaskManager
+from task.models import TaskManager, is_echo
 from task.overview import Overview
 from task.runs import Run, RunState
 
@@ -28,6 +28,9 @@ __all__ = ["run_module"]
 
 #: So many of the last lines are left on the terminal, when the table has gone.
 LEFT = 10
+
+#: How long it is waited for the last events, once all has stopped: a machine may be busy, and a pipe full. Seconds.
+PATIENCE = 10.0
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _DATES = {True: "%H:%M:%S", False: "%Y-%m-%d %H:%M:%S"}
@@ -92,22 +95,32 @@ def _run(manager: TaskManager, title: str, *, table: bool, events: TextIO | None
         if sender.state != "running":  # else it is another process that has died
             lost.append(run.id)
 
-    with _signals_end_it() as asked, _logging(briefly=table), run_lost.connected_to(count, manager):
+    with _signals_end_it(manager) as asked, _logging(briefly=table), run_lost.connected_to(count, manager):
         try:
             with _table(manager, title) if table else _lines(manager, title, events):
                 _until_stopped(manager, asked)
+                manager.scheduler.announcer.join(PATIENCE)  # what is told of the end is told from another thread
         except KeyboardInterrupt:
             return INTERRUPTED
     return FAILED if lost else 0
 
 
-def _until_stopped(manager: TaskManager, asked: Sequence[int]) -> None:
-    """*asked* are the signals so far: what one raises in a callback of the interpreter's own, such as each import has,
-    reaches nobody.
+class _Asked:
+    """The signals so far: what one raises in a callback of the interpreter's own, such as each import has, reaches
+    nobody.
     """
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+        #: The manager may run, and its first runs are being made: one of them that is broken off would never end.
+        self.beginning = True
+
+
+def _until_stopped(manager: TaskManager, asked: _Asked) -> None:
     try:
         manager.run()
-        if not asked:
+        asked.beginning = False
+        if not asked.signals:
             manager.wait()
     except KeyboardInterrupt:
         if manager.state != "running":
@@ -116,18 +129,22 @@ def _until_stopped(manager: TaskManager, asked: Sequence[int]) -> None:
 
 
 @contextlib.contextmanager
-def _signals_end_it() -> Iterator[Sequence[int]]:
+def _signals_end_it(manager: TaskManager) -> Iterator[_Asked]:
     """The second SIGTERM is as the second Ctrl-C, and a terminal that is closed as SIGTERM. Gives those that came.
 
     The first one is heard by `TaskManager.wait`, which then puts back what is set here.
     """
-    asked: list[int] = []
+    asked = _Asked()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+        if is_echo(number):
+            return
+        asked.signals.append(number)
+        if asked.beginning and manager.state == "running" and len(asked.signals) == 1:
+            return  # it is looked at in a moment
         raise KeyboardInterrupt
 
     def hang_up(number: int, frame: FrameType | None) -> None:
@@ -167,34 +184,48 @@ def _logging(*, briefly: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lines(manager: TaskManager, title: str, events: TextIO | None) -> Iterator[None]:
-    gone = threading.Event()
+    gone, over, writing = threading.Event(), threading.Event(), threading.Lock()
 
     def say(line: str) -> None:
-        if gone.is_set():
-            return
-        try:
-            click.echo(line, file=events)
-        except OSError as error:  # whoever read it has gone: the tasks are run all the same
-            gone.set()
-            logger.warning("Events are not told any more, as stdout cannot be written: %s", error)
+        with writing:
+            if gone.is_set() or over.is_set():
+                return
+            try:
+                click.echo(line, file=events)
+                return
+            except OSError as error:  # whoever read it has gone: the tasks are run all the same
+                gone.set()
+                reason = str(error)
+        logger.warning("Events are not told any more, as stdout cannot be written: %s", reason)
 
     def tell(sender: TaskManager, state: str) -> None:
         if state == "stopping":
-            names = list(dict.fromkeys(run.task for run in sender.runs(state=RunState.RUNNING, limit=10)))
-            waits = f"it waits for {', '.join(names)}; Ctrl-C again ends it at once" if names else "nothing runs"
-            say(printable(f"Stopping {title}: {waits}"))
+            say(printable(f"Stopping {title}: {_waits(sender)}"))
         elif state == "running":
             count = len(sender)
             say(printable(f"Running {title} with {count} task{'' if count == 1 else 's'}; Ctrl-C stops it"))
 
-    if events is not None:
-        with telling_json(manager, say):
-            yield
-    else:
-        with telling_events(manager, say), manager_state_changed.connected_to(tell, manager):
-            yield
+    try:
+        if events is not None:
+            with telling_json(manager, say):
+                yield
+        else:
+            with telling_events(manager, say), manager_state_changed.connected_to(tell, manager):
+                yield
+    finally:  # an interpreter that ends while a thread is in the middle of a line is aborted by that
+        if writing.acquire(timeout=PATIENCE):
+            over.set()
+            writing.release()
     if gone.is_set():
         _give_up_stdout()
+
+
+def _waits(manager: TaskManager) -> str:
+    try:
+        names = list(dict.fromkeys(run.task for run in manager.runs(state=RunState.RUNNING, limit=10)))
+    except StoreError:
+        return "it waits for what runs; Ctrl-C again ends it at once"
+    return f"it waits for {', '.join(names)}; Ctrl-C again ends it at once" if names else "nothing runs"
 
 
 def _give_up_stdout() -> None:

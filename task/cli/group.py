@@ -24,6 +24,7 @@ __all__ = [
     "CommandGroup",
     "Refusal",
     "TasksGroup",
+    "group_of",
     "json_option",
     "knows_no_code",
     "manager_of",
@@ -34,7 +35,7 @@ __all__ = [
 #: the run; somebody has pressed Ctrl-C, as shells have it.
 FAILED, REFUSED, SKIPPED, INTERRUPTED = 1, 2, 3, 130
 
-#: The command of the console script: a process of its own, which runs no loop beside its commands.
+#: The command of the console script.
 COMMAND = "schedule-tasks"
 
 _MANAGER = "task.cli.manager"
@@ -107,12 +108,14 @@ class CommandGroup(click.Group):
 class TasksGroup(CommandGroup):
     """Commands on one manager, which *source* finds when the first of them needs it.
 
-    *source* gets the context of this group, whose options it may have, and may raise any `TaskError`.
+    *source* gets the context of this group, whose options it may have, and may raise any `TaskError`. *apart* says
+    that each command is a process of its own, beside those that run the tasks.
     """
 
-    def __init__(self, source: Callable[[click.Context], TaskManager], **options: Any) -> None:
+    def __init__(self, source: Callable[[click.Context], TaskManager], *, apart: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.source = source
+        self.apart = apart
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write it; the command lines in it begin as this one did."""
@@ -142,16 +145,22 @@ def _refusal(error: click.UsageError, ctx: click.Context) -> Refusal:
 def manager_of(ctx: click.Context) -> TaskManager:
     """The manager of the group that a command is in. It is not started: who looks and steers needs no loop."""
     if _MANAGER not in ctx.meta:
-        place: click.Context | None = ctx
-        while place is not None and not isinstance(place.command, TasksGroup):
-            place = place.parent
-        assert place is not None, "the commands are in a TasksGroup"
-        assert isinstance(place.command, TasksGroup)
-        found = ctx.meta[_MANAGER] = place.command.source(place)
+        group, place = group_of(ctx)
+        found = ctx.meta[_MANAGER] = group.source(place)
         if knows_no_code(found):  # and runs nothing: what it cannot run is for others, and not worth a line each time
             _logger.addHandler(_silence)
     manager: TaskManager = ctx.meta[_MANAGER]
     return manager
+
+
+def group_of(ctx: click.Context) -> tuple[TasksGroup, click.Context]:
+    """The group that a command is in, and its context."""
+    place: click.Context | None = ctx
+    while place is not None and not isinstance(place.command, TasksGroup):
+        place = place.parent
+    assert place is not None, "the commands are in a TasksGroup"
+    assert isinstance(place.command, TasksGroup)
+    return place.command, place
 
 
 def knows_no_code(manager: TaskManager) -> bool:

@@ -40,6 +40,7 @@ def main_group() -> TasksGroup:
     return make_group(
         _manager,
         modules=True,
+        apart=True,
         name=COMMAND,
         help=_HELP,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
@@ -33,6 +34,9 @@ _ENDS = re.compile(rb"[\r\n]+")
 
 #: How long it is waited for those who draw and listen. Seconds.
 _PATIENCE = 2.0
+
+#: Gives a terminal back: the cursor, and what it showed before.
+_GIVE_BACK = "\x1b[?25h\x1b[?1049l"
 
 
 def is_in_front() -> bool:
@@ -83,6 +87,9 @@ class Screen:
             finally:
                 self._ended.set()
                 drawing.join(_PATIENCE)
+                if drawing.is_alive():  # its picture is held up by the store, say
+                    with contextlib.suppress(OSError):
+                        os.write(terminal.fileno(), _GIVE_BACK.encode())
 
     def _take(self, line: bytes) -> None:
         self.say(line.decode(errors="replace"))
@@ -92,6 +99,8 @@ class Screen:
             with contextlib.suppress(OSError):  # the terminal has been closed: its program goes on, unseen
                 self._draw_until_the_end(terminal)
         except Exception:
+            if self._ended.is_set():  # it was not waited for: the terminal is another's by now
+                return
             self._through = terminal
             logger.exception("The live table cannot be drawn any more; the tasks go on")
 
@@ -106,7 +115,10 @@ class Screen:
                 now = os.get_terminal_size(terminal.fileno())
                 if now != size or waited >= self._period or self._wanted:
                     console.size, size, waited, self._wanted = now, now, 0.0, False
-                    live.update(Group(*self._picture(size.columns, size.lines)), refresh=True)
+                    picture = Group(*self._picture(size.columns, size.lines))
+                    if self._ended.is_set():
+                        return
+                    live.update(picture, refresh=True)
                 if self._ended.wait(TICK):
                     return
                 waited += TICK
@@ -167,8 +179,9 @@ def _caught_output(take: Callable[[bytes], None]) -> Iterator[TextIO]:
         for number, copy in kept.items():
             os.dup2(copy, number)
             os.close(copy)
+        deadline = time.monotonic() + _PATIENCE  # a child that lives on may keep its end open
         for thread in listening:
-            thread.join(0.5)  # a child that lives on may keep its end open
+            thread.join(max(0.0, deadline - time.monotonic()))
         with contextlib.suppress(OSError):
             terminal.close()
 

@@ -7,7 +7,7 @@ import datetime
 import click
 
 from task.cli.completing import complete_name
-from task.cli.group import COMMAND, Refusal, json_option, manager_of
+from task.cli.group import Refusal, group_of, json_option, manager_of
 from task.cli.texts import as_json, local_text, moment_of
 from task.errors import UnknownTaskError
 from task.log import printable
@@ -69,7 +69,7 @@ def end_of(until: str | None, manager: TaskManager) -> Moment | None:
 def reaching(ctx: click.Context, name: str) -> TaskManager:
     """The manager, if what is steered here reaches the process that runs its tasks: else it would be told, and lost."""
     manager = manager_of(ctx)
-    if ctx.find_root().command.name == COMMAND and not manager.store.shared:
+    if group_of(ctx)[0].apart and not manager.store.shared and manager.state != "running":
         raise Refusal(
             f"{name!r} cannot be steered from another process, as the record of each is in its memory. Give the "
             "manager a store that processes share: store='sqlite:///tasks.db'."

@@ -27,7 +27,7 @@ __all__ = ["make_group"]
 
 
 def make_group(source: Callable[[click.Context], TaskManager], *, modules: bool = False, **options: Any) -> TasksGroup:
-    """The commands on the manager that *source* finds; *options* are those of `click.Group`: a name, a help text.
+    """The commands on the manager that *source* finds; *options* are those of `TasksGroup`: a name, a help text.
 
     With *modules* also those that are given a module, of which one is called ``run``; else that is `trigger`.
 

@@ -33,7 +33,7 @@ class EventLoop:
         self._thread: threading.Thread | None = None
         self._runs: dict[asyncio.Task[Any], Run] = {}
         self._asked: float | None = None
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
         self._closed = False
         self._closing = threading.Event()
 
@@ -44,11 +44,12 @@ class EventLoop:
             if self._loop is None:
                 self._start()
             loop = self._loop
-        assert loop is not None
-        if self._runs and run.held_up_by is None:
-            run.held_up_by = task_on(loop)
-        # A context of its own: the caller's (a web request's, say) must not reach into the body.
-        loop.call_soon_threadsafe(self._begin, loop, work, run, context=contextvars.Context())
+            assert loop is not None
+            if self._runs and run.held_up_by is None:
+                run.held_up_by = task_on(loop)
+            # A context of its own: the caller's (a web request's, say) must not reach into the body. It is handed over
+            # with the lock held: whoever closes the loop comes later, and ends this too.
+            loop.call_soon_threadsafe(self._begin, loop, work, run, context=contextvars.Context())
 
     def _start(self) -> None:
         import asyncio  # a program without async bodies never loads it

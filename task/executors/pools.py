@@ -69,6 +69,10 @@ class Backlog:
         """Add one."""
         heapq.heappush(self._items, (-priority, next(self._order), work, run))
 
+    def first(self) -> tuple[Work, Run] | None:
+        """The one that `pop` would take."""
+        return self._items[0][2:] if self._items else None
+
     def pop(self) -> tuple[Work, Run] | None:
         """Take the first, if there is one."""
         if not self._items:
@@ -96,14 +100,14 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         take = self.pool.take
-        while (item := take()) is not None:
-            work, self.current = item
+        while (item := take(self)) is not None:
+            work, run = item
             try:
-                work(self.current)
+                work(run)
             except BaseException:
-                logger.exception("An executor failed on %r; it goes on", self.current)
+                logger.exception("An executor failed on %r; it goes on", run)
             # Nothing may keep the run, or a frame of its body, alive until the next one comes.
-            del work, item
+            del work, run, item
             if self.pool.ended(self):
                 return
 
@@ -143,11 +147,14 @@ class ThreadPool:
             self._backlog.put(work, run, priority)
         self._tokens.put(None)
 
-    def take(self) -> tuple[Work, Run] | None:
+    def take(self, worker: _Worker) -> tuple[Work, Run] | None:
         """Wait for something to do; None when there is nothing more. Called by the workers."""
         self._tokens.get()
         with self._changing:
-            return self._backlog.pop()
+            if (item := self._backlog.first()) is not None:
+                worker.current = item[1]  # before it waits no more: at each moment it is seen to do one of the two
+                self._backlog.pop()
+            return item
 
     def _grow(self) -> None:
         if self._submitted - self._done > len(self._workers):

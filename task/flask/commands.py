@@ -16,6 +16,7 @@ def tasks_group() -> TasksGroup:
     """The group for ``app.cli``. Its manager is not started: it looks at the store, and steers those that run."""
     return make_group(
         _manager_of_application,
+        apart=True,
         name="tasks",
         help="Look at the application's tasks, run them and steer them.",
     )

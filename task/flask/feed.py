@@ -42,24 +42,29 @@ class Places:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken = 0
+        #: One for each that was given back and is not yet taken off.
+        self._left: collections.deque[None] = collections.deque()
 
     def take(self, most: int) -> Place | None:
         """One of *most* places; None when all of them are taken."""
         with self._lock:
+            while self._left:
+                self._left.pop()
+                self._taken -= 1
             if self._taken >= most:
                 return None
             self._taken += 1
             return Place(self)
 
     def free(self) -> None:
-        """One of them is free again."""
-        with self._lock:
-            self._taken -= 1
+        """One of them is free again. No lock: garbage that is collected while one is taken may give one back."""
+        self._left.append(None)
 
     @property
     def taken(self) -> int:
         """How many have one."""
-        return self._taken
+        with self._lock:
+            return self._taken - len(self._left)
 
 
 class Place:
@@ -100,6 +105,8 @@ class Feed:
         self._number = 0
         #: Up to where the ledger was read; None: it is not followed.
         self._position: str | None = None
+        #: Whether it ever was: there may be some who wait for what comes after.
+        self._followed = False
         self._looking = False
         self._next_look = float("-inf")
         self._error: StoreError | None = None
@@ -176,7 +183,7 @@ class Feed:
                 more = found is not None and AT_ONCE in (len(found.runs), len(found.journal))
                 self._next_look = _monotonic() + (0.0 if more else INTERVAL)
                 if found is not None:
-                    self._position = found.position
+                    self._position, self._followed = found.position, True
                 self._events.extend(events)
                 self._number += len(events)
                 self._condition.notify_all()
@@ -189,7 +196,8 @@ class Feed:
             except ParameterError:  # the store was begun anew
                 pass
         now = self._manager.changes()
-        return now, [_reset(now.position)] if self._number or position is not None else []
+        # Forsaken it seems to be, too, when those who wait stood still with the machine: they have missed something.
+        return now, [_reset(now.position)] if self._followed else []
 
 
 def _events_of(changes: Changes, before: str) -> list[bytes]:

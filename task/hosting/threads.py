@@ -77,7 +77,11 @@ def _of_user() -> tuple[str, int, int]:
 
 def _threads_of_user(uid: int) -> int:
     total = 0
-    for process in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        processes = os.listdir("/proc")
+    except OSError:  # this is no Linux: those of this process have to do
+        return 0
+    for process in filter(str.isdigit, processes):
         try:
             if os.stat(f"/proc/{process}").st_uid == uid:
                 total += len(os.listdir(f"/proc/{process}/task"))

@@ -7,6 +7,7 @@ from task.models.function import TaskFunction
 from task.models.manager import TaskManager
 from task.models.recurring import Recurring
 from task.models.rehearsal import Rehearsal
+from task.models.signals import is_echo
 from task.models.terms import RecurringEntry
 from task.models.vitals import Pool, Stuck, Vitals
 
@@ -22,5 +23,6 @@ __all__ = [
     "TaskFunction",
     "TaskManager",
     "Vitals",
+    "is_echo",
     "is_overdue",
 ]

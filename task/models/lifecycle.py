@@ -6,10 +6,11 @@ import contextlib
 import functools
 import importlib.util
 import os
+import queue
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from task.executors import Executors
 from task.log import logger
 from task.models.plain import PlainJobs
 from task.models.registry import Registry
+from task.models.signals import is_echo, raise_again
 from task.pipeline import Binding, Pipeline
 from task.runs import Run, capture_logs, peek_current_run
 from task.scheduler import Scheduler
@@ -39,6 +41,9 @@ AGAIN = timedelta(seconds=1)
 
 #: How long the services on the event loop may take to close. Seconds.
 CLOSE_TIMEOUT = 2.0
+
+#: How long what runs that were withdrawn leave to do may take to be handed over. Seconds.
+HAND_OVER_TIMEOUT = 5.0
 
 #: How often a wait that signals are to end looks up: one that another thread gets, or that comes in the moment in which
 #: the main thread goes to sleep, wakes it on no system; on Windows Ctrl-C never does. Seconds.
@@ -77,6 +82,8 @@ class Lifecycle:
         self._clock = scheduler.clock
         self.max_workers = max_workers
         self._alerts = alerts
+        #: How often it was started: who has stopped it from inside a run means the one under way.
+        self._starts = 0
         self._plain = PlainJobs(scheduler, pipeline)
         pipeline.closed = "the manager does not run yet; call run()"
         self._renew_locks()
@@ -87,6 +94,8 @@ class Lifecycle:
         self.lock = threading.RLock()
         self.stopped = threading.Event()
         self.stopped.set()
+        #: What those who `wait` are woken by.
+        self._waiting: set[queue.SimpleQueue[None]] = set()
 
     @property
     def state(self) -> State:
@@ -129,6 +138,7 @@ class Lifecycle:
             self._registry.warn_of_nothing()
             self._registry.warn_of_twins()
             self.state, self.restarting = "starting", False
+            self._starts += 1
             self.pid = os.getpid()
             self.stopped.clear()
             try:
@@ -172,9 +182,15 @@ class Lifecycle:
     def stop(self, timeout: float) -> None:
         """Stop; from inside a run, behind it."""
         if peek_current_run() is not None and not self._clock.inline:
-            threading.Thread(target=self._stop, args=(timeout,), name="task-stop", daemon=True).start()
+            arguments = timeout, self._starts
+            threading.Thread(target=self._stop_behind, args=arguments, name="task-stop", daemon=True).start()
         else:
             self._stop(timeout)
+
+    def _stop_behind(self, timeout: float, start: int) -> None:
+        with self.lock:
+            if start == self._starts:  # else it was stopped by another, and started again
+                self._stop(timeout)
 
     def _stop(self, timeout: float) -> None:
         with self.lock:
@@ -185,17 +201,18 @@ class Lifecycle:
                 if self.state == "stopped":  # it may have told of what was steered without a loop
                     self._scheduler.announcer.close()
                 return
-            self.state = "stopping"
-            self._pipeline.closed = "the manager is stopping"
-            self._scheduler.stop()
             now = self._clock.now()
-            # Those that wait first: the others would hand their places over to them, one inside the other.
-            for run in sorted(self._pipeline.active(), key=lambda run: not run.waiting):
-                if isinstance(run.holder, Binding):
-                    self._pipeline.withdrawal.leave(run.holder, run)
             try:
+                self.state = "stopping"
+                self._pipeline.closed = "the manager is stopping"
+                self._scheduler.stop()
+                now = self._clock.now()
+                # Those that wait first: the others would hand their places over to them, one inside the other.
+                for run in sorted(self._pipeline.active(), key=lambda run: not run.waiting):
+                    if isinstance(run.holder, Binding):
+                        self._pipeline.withdrawal.leave(run.holder, run)
                 self._drain(timeout)
-            finally:  # Ctrl-C while it waits
+            finally:  # Ctrl-C meanwhile
                 self._ended_at = min(now, self._scheduler.looked_at or self._ended_at or now)
                 self._close("the manager is stopped; call run()")
 
@@ -212,11 +229,11 @@ class Lifecycle:
         self.pid, self.state = None, "stopped"
         self._scheduler.announcer.close()
         self.on_stopped()
-        self.stopped.set()
+        self._tell_those_who_wait()
 
     def _drain(self, timeout: float) -> None:
-        """Give running bodies their time, ask them to stop, and record the rest as lost."""
-        waits = self._pipeline.active()
+        """Give running bodies, and callbacks, their time, ask them to stop, and record the rest as lost."""
+        begun, waits = self._clock.monotonic(), self._pipeline.active()
         self._await(waits, timeout)
         for run in waits:
             if not run.state.final:
@@ -225,7 +242,8 @@ class Lifecycle:
         for run in waits:
             self._pipeline.lose(run, f"still running {timeout:g} seconds after the manager was told to stop")
         if not self._clock.inline:
-            self._pipeline.withdrawal.await_all(CANCEL_TIMEOUT)
+            self._pipeline.withdrawal.await_all(HAND_OVER_TIMEOUT)
+            self._pipeline.settlement.await_all(timeout - (self._clock.monotonic() - begun))
 
     def _close_services(self, executors: Executors) -> None:
         """After the last run: those that live on the event loop are closed there."""
@@ -280,11 +298,19 @@ class Lifecycle:
 
     def wait(self) -> None:
         """Block until it is stopped. Raises `SignalReceived` for SIGINT and SIGTERM, in the main thread."""
-        with _signals_interrupt() as received:
-            while not received and not self.stopped.wait(LOOK):
-                pass
-        if received:
-            raise received[0]
+        woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        signals = _Signals(woken)
+        self._waiting.add(woken)
+        try:
+            signals.catch()
+            while not signals.received and not self.stopped.is_set():
+                with contextlib.suppress(queue.Empty):
+                    woken.get(timeout=LOOK)
+        finally:
+            signals.put_back()
+            self._waiting.discard(woken)
+        if signals.received:
+            raise SignalReceived(signals)
 
     # Fork.
 
@@ -335,7 +361,12 @@ class Lifecycle:
         if self.restarting:
             self.restarting, self._state = False, "stopped"
             self._pipeline.closed = "the manager is stopped; call run()"
-            self.stopped.set()
+            self._tell_those_who_wait()
+
+    def _tell_those_who_wait(self) -> None:
+        self.stopped.set()
+        for woken in list(self._waiting):
+            woken.put(None)
 
 
 def _find_tracing() -> Tracing | None:
@@ -352,26 +383,62 @@ def _find_tracing() -> Tracing | None:
 
 
 class SignalReceived(BaseException):
-    """Raised by the handlers that `Lifecycle.wait` sets, to leave it."""
+    """Raised by `Lifecycle.wait`: it has ended for the first of these signals."""
+
+    def __init__(self, signals: _Signals) -> None:
+        super().__init__(signal.Signals(signals.received[0]).name)
+        self._signals = signals
+
+    def raise_second(self) -> None:
+        """Let the second one do what it does without us, where it came before the handlers were put back."""
+        for number in self._signals.received[1:2]:
+            raise_again(number)
+
+    def put_back(self) -> None:
+        """What had to be done has been: no echo is listened for any more."""
+        self._signals.put_back_after_echo()
 
 
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[Sequence[SignalReceived]]:
-    """Raised by a handler, `SignalReceived` wakes the wait at once; where a finalizer of the interpreter's own has
-    swallowed it, it is still among those that this gives.
+class _Signals:
+    """SIGINT and SIGTERM, while the main thread waits: they wake it, at once where the system lets them.
+
+    They raise nothing: an exception may come at any instruction, also where it leaves a lock held for ever, or where a
+    finalizer of the interpreter's own swallows it.
     """
-    received: list[SignalReceived] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
 
-    def interrupt(number: int, frame: object) -> None:
-        received.append(SignalReceived(signal.Signals(number).name))
-        raise received[-1]
+    def __init__(self, woken: queue.SimpleQueue[None]) -> None:
+        #: Their numbers, in the order in which they came.
+        self.received: list[int] = []
+        self._woken = woken
+        self._before: dict[int, Any] = {}
 
-    before: dict[int, Any] = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+    def catch(self) -> None:
+        """Begin; in another thread than the main one there is nothing to catch."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.getsignal(number)
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if is_echo(number):
+            return
+        self.received.append(number)
+        self._woken.put(None)
+
+    def put_back(self) -> None:
+        """End: what comes from now on has the handlers of before, but for the echo of a SIGTERM, which has none."""
+        for number, handler in self._before.items():
+            listens = number == signal.SIGTERM and number in self.received
+            signal.signal(number, self._ignore_echo if listens else handler if handler is not None else signal.SIG_DFL)
+
+    def _ignore_echo(self, number: int, frame: object) -> None:
+        if not is_echo(number):
+            self.put_back_after_echo()
+            raise_again(number)
+
+    def put_back_after_echo(self) -> None:
+        """From now on SIGTERM has the handler of before, if nobody has set another one."""
+        if signal.getsignal(signal.SIGTERM) == self._ignore_echo:
+            before = self._before[signal.SIGTERM]
+            signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)

@@ -168,25 +168,29 @@ class TaskManager(ManagerRecords):
         """Stop: nothing new starts, what waits is cancelled or left to others, what runs gets *timeout* seconds.
 
         Then they are asked to stop, and half a second later recorded as lost and left on their daemon
-        threads. Called from inside a run it returns at once, and the rest happens behind it. `run`
-        afterwards works.
+        threads. Callbacks of runs that have ended get the same time. Called from inside a run it returns at
+        once, and the rest happens behind it. `run` afterwards works.
         """
         self._lifecycle.stop(timeout)
 
     def wait(self) -> None:
         """Block until the manager is stopped. SIGINT and SIGTERM stop it cleanly (in the main thread).
 
-        The second signal does what it does without us: Ctrl-C twice ends the program at once.
+        The second signal does what it does without us: Ctrl-C twice ends the program at once. SIGTERM that comes twice
+        within half a second counts once: ``timeout`` sends it so.
         """
         try:
             self._lifecycle.wait()
         except SignalReceived as received:
             try:
                 logger.info("Received %s: stopping", received)
+                received.raise_second()
                 self.stop()
             except KeyboardInterrupt:
                 leave_at_once()  # no grace at the exit either
                 raise
+            finally:
+                received.put_back()
 
     def __enter__(self) -> TaskManager:
         self.run()

@@ -110,6 +110,7 @@ class Pipeline:
         self.executors = None
         self.execution.renew_lock()
         self.withdrawal.renew_lock()
+        self.settlement.reset_after_fork()
 
     # Ways in.
 
@@ -157,10 +158,12 @@ class Pipeline:
         """A run by hand: check its parameters, claim it and hand it over. The journal has that *by* did it."""
         by = None if by is None else name_of(by)  # before anything is done
         accepted = binding.accept(parameters)
-        elsewhere = self.closed is not None and self.store.shared and self.refusal is ManagerStateError
-        if self.closed is not None and not elsewhere:
-            raise self.refusal(f"Task {binding.name!r} cannot be triggered: {self.closed}.")
-        if binding.executor is None and not elsewhere:
+        # Each once, and in this order: another thread may stop the manager, or start it, at any moment.
+        executor, closed, refusal = binding.executor, self.closed, self.refusal
+        elsewhere = closed is not None and self.store.shared and refusal is ManagerStateError
+        if closed is not None and not elsewhere:
+            raise refusal(f"Task {binding.name!r} cannot be triggered: {closed}.")
+        if executor is None and binding.executor is None and not elsewhere:
             raise ManagerStateError(f"Task {binding.name!r} has no manager: add it to a TaskManager and call run().")
         parent = peek_current_run()
         run = binding.new_run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import datetime
 import functools
+import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,9 @@ SIGNALS = {
 #: What the store could not be asked is asked again after so long.
 AGAIN = datetime.timedelta(seconds=1)
 
+#: How often a stop looks whether the callbacks have returned: telling it would cost each run a lock. Seconds.
+LOOK = 0.01
+
 _STANDS = Verdict(None, accepted=True)
 
 
@@ -57,25 +61,42 @@ class Settlement:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """None is under way, at first and in a forked child."""
+        #: One for each that is under way: its run may have its end, and its callbacks are called.
+        self._under_way: set[object] = set()
+
+    def await_all(self, timeout: float) -> None:
+        """Wait until the callbacks of the runs that have ended have returned, at most *timeout* seconds."""
+        pause = threading.Event()
+        while self._under_way and timeout > 0:
+            pause.wait(LOOK)
+            timeout -= LOOK
 
     # A body has ended.
 
     def settle(self, binding: Binding, run: Run, attempt: int, result: Any, failure: BaseException | None) -> None:
         """Record how the body ended, and call the callbacks."""
+        self._under_way.add(mine := object())
         try:
             for callback in self._conclude(binding, run, attempt, result, failure):
                 call_back(binding, run, callback)
         finally:
+            self._under_way.discard(mine)
             self._let_go(binding, run)
 
     async def settle_async(
         self, binding: Binding, run: Run, attempt: int, result: Any, failure: BaseException | None
     ) -> None:
         """The same on the event loop, where callbacks may be awaited."""
+        self._under_way.add(mine := object())
         try:
             for callback in self._conclude(binding, run, attempt, result, failure):
                 await call_back_async(binding, run, callback)
         finally:
+            self._under_way.discard(mine)
             self._let_go(binding, run)
 
     def overran(self, binding: Binding, run: Run, attempt: int) -> None:
@@ -84,19 +105,23 @@ class Settlement:
 
     def _overran(self, binding: Binding, run: Run, attempt: int) -> None:
         set_current_run(run)
+        self._under_way.add(mine := object())
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 call_back(binding, run, callback)
         finally:
+            self._under_way.discard(mine)
             self._let_go(binding, run)
 
     async def overran_async(self, binding: Binding, run: Run, attempt: int) -> None:
         """The same on the event loop."""
         set_current_run(run)
+        self._under_way.add(mine := object())
         try:
             for callback in self._conclude(binding, run, attempt, None, self._exceeded(binding), over=False):
                 await call_back_async(binding, run, callback)
         finally:
+            self._under_way.discard(mine)
             self._let_go(binding, run)
 
     @staticmethod

@@ -22,6 +22,8 @@ __all__ = ["serve"]
 
 #: How often a child looks whether its parent still lives, should the end of the connection not tell. Seconds.
 LOOK = 1.0
+#: How often it is interrupted, once it was told to stop, until it has heard of it. Seconds.
+AGAIN = 0.1
 #: The exit code after SIGTERM, as shells have it.
 TERMINATED = 128 + signal.SIGTERM
 
@@ -56,20 +58,36 @@ class _Child:
         self.run = run
 
     def watch(self) -> None:
-        """End this process, and all that it started, when its parent has died."""
+        """End this process, and all that it started, when its parent has died; and see that it is told to stop."""
+        told = False
         with contextlib.suppress(OSError, EOFError):
-            while not self.connection.poll(LOOK):
-                if os.getppid() != self.parent:
-                    break
+            while os.getppid() == self.parent:
+                if self.connection.poll(AGAIN if told and not self.asked else LOOK):
+                    self.connection.recv_bytes()  # the one thing that is said to it: stop
+                    told = True
+                if told:
+                    self._interrupt()
         if os.name == "posix":
             os.killpg(os.getpgrp(), signal.SIGKILL)  # the parent made it a session of its own
         os._exit(1)
+
+    def _interrupt(self) -> None:
+        """Send the signal again, if nobody has heard the parent's.
+
+        One that comes in the moment in which the main thread goes to sleep, or that another thread gets, does not wake
+        it.
+        """
+        main = threading.main_thread().ident
+        if not self.asked and main is not None and signal.getsignal(signal.SIGTERM) == self.terminated:
+            signal.pthread_kill(main, signal.SIGTERM)
 
     def terminated(self, number: int, _: FrameType | None) -> None:
         """SIGTERM: the run is to stop. A coroutine is cancelled; a plain body is left by `SystemExit`."""
         if os.getpid() != self.process:  # a process that the body has forked: it ends as it would have
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+            return
+        if self.asked:
             return
         self.asked = True
         if self.run is not None:

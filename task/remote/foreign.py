@@ -15,7 +15,7 @@ from typing import Any
 from task.errors import RunCancelled, RunLost, TransferError
 from task.remote.encoding import BodyReference, decode_outcome, encode_call, one_line
 from task.remote.entry import call_body, run_call
-from task.remote.hub import Hub, Visit
+from task.remote.hub import END, STOP, Hub, Visit
 from task.remote.messages import Message, StandIn, apply_message
 from task.runs import Run, peek_current_run
 
@@ -48,7 +48,7 @@ class ForeignBody:
         def stop() -> None:
             if call.future is not None:
                 call.future.cancel()
-            visit.tell(["stop"])
+            visit.tell(STOP)
 
         try:
             if run is not None:
@@ -110,7 +110,11 @@ def _listen(visit: Visit, future: concurrent.futures.Future[Any], run: Run | Non
     while connection is not None:
         try:
             if connection.poll(LOOK):
-                apply_message(run, pickle.loads(connection.recv_bytes()))
+                message = pickle.loads(connection.recv_bytes())
+                if message == END:
+                    visit.close()  # before the outcome: the other side waits for that with its own end
+                    return
+                apply_message(run, message)
             elif future.done():  # something else keeps the connection open
                 return
         except (EOFError, OSError):
@@ -160,20 +164,30 @@ def _run_there(call: bytes, door: tuple[Any, bytes, str] | None) -> bytes:
             if os.getpid() == process:
                 connection.send_bytes(content)
 
+    def hang_up() -> None:
+        with sending:
+            connection.close()
+
+    listening = threading.Event()
+
     def listen(run: StandIn) -> None:
         def wait() -> None:
-            with contextlib.suppress(OSError, EOFError):
-                connection.recv_bytes()  # the only thing that is said from now on: stop
-                run.ask_to_stop()
+            try:
+                with contextlib.suppress(OSError, EOFError):
+                    while pickle.loads(connection.recv_bytes()) == STOP:
+                        run.ask_to_stop()
+            finally:
+                hang_up()
 
         threading.Thread(target=wait, name="task-stop-watch", daemon=True).start()
+        listening.set()
 
     try:
         return run_call(call, send, begun=listen)
     finally:
-        send(["end"])
-        with sending:
-            connection.close()
+        send(END)
+        if not listening.is_set():
+            hang_up()  # else who reads does it: closed under it, its number could be that of the next connection
 
 
 def _enter(door: tuple[Any, bytes, str]) -> Connection[Any, Any] | None:

@@ -15,10 +15,14 @@ from typing import Any, ClassVar
 from task.log import logger
 from task.remote.messages import Message
 
-__all__ = ["Hub", "Visit"]
+__all__ = ["END", "STOP", "Hub", "Visit"]
 
 #: Said to a body that has come, before all else. It waits for that: one that ended sooner would not be heard.
 WELCOME: Message = ["welcome"]
+#: Said to a body: it is to stop.
+STOP: Message = ["stop"]
+#: Said by either side: nothing follows. The body's side hangs up when it hears that.
+END: Message = ["end"]
 
 #: After a failure, so that one that lasts does not turn into a busy loop. Seconds.
 PAUSE = 0.05
@@ -65,6 +69,7 @@ class Visit:
         """The run has ended."""
         with self._guard:
             self._closed = True
+            self._send(END)  # another process that was forked meanwhile may keep the connection open
             if self.connection is not None:
                 self.connection.close()
 

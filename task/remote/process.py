@@ -108,7 +108,12 @@ class _Child:
 
     def receive(self, run: Run | None) -> bytes | None:
         """Its outcome, once it comes; None when the process ended without. Its other messages go to the run."""
+        told = False
         while True:
+            if self.stopped and not told:
+                told = True
+                with contextlib.suppress(OSError):  # it has ended
+                    self.connection.send_bytes(pickle.dumps(["stop"]))  # its main thread may sleep through the signal
             if not self.connection.poll(LOOK):
                 # A process that it has started may keep the connection open.
                 if self.process.poll() is not None and not self.connection.poll():
@@ -195,7 +200,8 @@ def _obituary(name: str, code: int | None) -> str:
 
 def _end_all() -> None:
     """At the exit of the interpreter: no process is left behind, and none is waited for for long."""
-    children = [child for child in _alive if child.owner == os.getpid()]  # not those of a process it was forked from
+    mine = os.getpid()
+    children = [child for child in list(_alive) if child.owner == mine]  # not those of a process it was forked from
     for child in children:
         child.signal(signal.SIGTERM)
     deadline = time.monotonic() + EXIT_GRACE

@@ -41,6 +41,7 @@ class Loop:
         self.pid = os.getpid()
         self.stopping = False
         self._clock = clock
+        self._lock = lock
         self._changed = threading.Condition(lock)
         self._make_pass = make_pass
         self._first_due = first_due
@@ -59,7 +60,7 @@ class Loop:
 
     def stop(self, timeout: float) -> None:
         """Make no more passes, and wait for the one under way, at most *timeout* seconds."""
-        with self._changed:
+        with self._lock:  # not the condition: what Ctrl-C raises in the code of that may leave it locked for ever
             self.stopping = True
             self._changed.notify_all()
         if self._handle is not None and self._handle is not threading.current_thread():

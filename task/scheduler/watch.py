@@ -15,6 +15,9 @@ Moment = datetime.datetime
 #: A difference between wall and monotonic clock that counts as a step. Seconds.
 STEP = 1.0
 
+#: Readings of the two clocks that lie no further apart count as one. Seconds.
+AT_ONCE = STEP / 10
+
 #: A wall clock that went back further had been wrong before: there is nothing to stay ahead for.
 LONGEST_LEAD = datetime.timedelta(days=1)
 
@@ -60,13 +63,12 @@ class ClockWatch:
 
     def elapsed_now(self) -> Moment:
         """Now, as intervals count it: the wall time and the lead, a step that nobody has seen yet included."""
-        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        wall, monotonic = self._read()
         return wall + self._after(self._jump(wall, monotonic))
 
     def look(self) -> tuple[Moment, float]:
         """The wall time, and by how many seconds it has jumped since the last look (0.0: it has not)."""
-        # Wall first: a pause between the two readings then makes the wall look behind, never ahead.
-        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        wall, monotonic = self._read()
         jump = self._jump(wall, monotonic)
         if jump:
             self.jumps = (*self.jumps[1 - KEPT :], Gap(wall, jump, self._cause_of(jump)))
@@ -79,7 +81,7 @@ class ClockWatch:
 
     def known_jumps(self) -> tuple[Gap, ...]:
         """The latest jumps, one that nobody has seen yet included."""
-        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        wall, monotonic = self._read()
         jump = self._jump(wall, monotonic)
         return (*self.jumps, Gap(wall, jump, self._cause_of(jump))) if jump else self.jumps
 
@@ -96,6 +98,15 @@ class ClockWatch:
         wrong = self.lead - datetime.timedelta(seconds=jump) > LONGEST_LEAD
         self.lead = self._after(jump)
         return wrong
+
+    def _read(self) -> tuple[Moment, float]:
+        """Both clocks at one moment: a process that was stopped between the two would see a step."""
+        before = self._clock.monotonic()
+        while True:
+            wall, monotonic = self._clock.now(), self._clock.monotonic()
+            if monotonic - before < AT_ONCE:
+                return wall, monotonic
+            before = monotonic
 
     def _jump(self, wall: Moment, monotonic: float) -> float:
         if self._seen is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +31,9 @@ __all__ = ["ShellCommand", "ShellResult", "shell"]
 
 #: How long processes that the command left behind may hold its output open. Seconds.
 PATIENCE = 1.0
-#: How long is read, at most, what was written before they were killed. Seconds.
+#: For how long, and how often at least, is read what was written before they were killed. Seconds; a pipe holds less.
 DRAIN = 0.2
+DRAIN_READS = 20
 #: How often a command that says nothing is looked after: at first, and in the long run. Seconds.
 _SOON, _LATER = 0.001, 0.05
 
@@ -209,7 +211,9 @@ def _stoppable(run: Run | None, group: Group) -> Iterator[None]:
 def _drain(reader: Reader) -> None:
     """Read what is still in the pipes, now that nobody should write into them any more."""
     until = _clock.monotonic() + DRAIN
-    while reader.open and _clock.monotonic() < until:
+    for reads in itertools.count():
+        if not reader.open or (reads >= DRAIN_READS and _clock.monotonic() >= until):
+            return
         reader.read(0.01)
 
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from task.clock import SystemClock
@@ -24,10 +24,13 @@ __all__ = ["MARKS", "Group"]
 
 #: The environment variable with the marks of the commands that a process belongs to: the innermost is the last.
 MARKS = "TASK_SHELL_MARKS"
-#: How long killed processes are waited for. Seconds.
-DYING = 0.5
+#: How long killed processes are waited for; and those that cannot be, another user's, which may end by themselves.
+DYING = 5.0
+STRANGERS = 0.5
 #: How long commands have to end by themselves when the interpreter exits. Seconds.
 EXIT_GRACE = 0.3
+#: How long commands that are just being started are waited for then. Seconds.
+STARTING = 5.0
 #: How often `Group.others` looks for processes that were not there the time before.
 _ROUNDS = 5
 
@@ -62,24 +65,23 @@ class Group:
         **options: Any,
     ) -> Group:
         """Start a command in a session of its own. Raises what `subprocess.Popen` does."""
-        if _exiting:
-            raise RunCancelled("The interpreter is exiting: no command is started any more.")
         import subprocess  # a program without commands never loads it
 
         mark = os.urandom(16).hex()
         marks = f"{environment.get(MARKS, '')} {mark}".strip()
-        process = subprocess.Popen(
-            command,
-            env={**environment, MARKS: marks},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            **options,
-        )
-        group = cls(process, mark, kill_after)
-        _live.add(group)
+        with _starting():
+            process = subprocess.Popen(
+                command,
+                env={**environment, MARKS: marks},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                **options,
+            )
+            group = cls(process, mark, kill_after)
+            _live.add(group)
         return group
 
     def stop(self, reason: str) -> None:
@@ -138,15 +140,17 @@ class Group:
         """Kill what is left, inside the session and outside; who was left, and who still lives."""
         left = found = self.others()
         self.kill()
-        until = _clock.monotonic() + DYING
+        begun = _clock.monotonic()
         while found:
+            patience = STRANGERS
             for number in found:
                 with contextlib.suppress(OSError):  # gone meanwhile, or another user's: it is named then
                     os.kill(number, _KILL)
+                    patience = DYING
             threading.Event().wait(0.005)
             found = self.others()
             left = left + [number for number in found if number not in left]
-            if _clock.monotonic() > until:
+            if _clock.monotonic() > begun + patience:
                 break
         return left, found
 
@@ -195,12 +199,33 @@ def _belongs(number: int, session: int | None, mark: bytes) -> bool | None:
 #: What has been started and not reaped in this process.
 _live: set[Group] = set()
 _exiting = False
+#: How many are being started: they may live already, and are not among `_live` yet.
+_births = 0
+_changed = threading.Condition()
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Within it, a command is started. Raises `RunCancelled` when the interpreter exits: nobody would end it."""
+    global _births
+    with _changed:
+        if _exiting:
+            raise RunCancelled("The interpreter is exiting: no command is started any more.")
+        _births += 1
+    try:
+        yield
+    finally:
+        with _changed:
+            _births -= 1
+            _changed.notify_all()
 
 
 def _end_all() -> None:
     """The interpreter exits, and the threads that attend to commands with it: nobody else would end them."""
     global _exiting
-    _exiting = True
+    with _changed:
+        _exiting = True
+        _changed.wait_for(lambda: not _births, STARTING)
     for group in list(_live):
         group.stop("cancelled")
     until = _clock.monotonic() + EXIT_GRACE
@@ -216,7 +241,9 @@ atexit.register(_end_all)
 
 
 def _after_fork() -> None:
+    global _births, _changed
     _live.clear()  # they are the parent's
+    _births, _changed = 0, threading.Condition()
 
 
 if hasattr(os, "register_at_fork"):

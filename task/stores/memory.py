@@ -233,8 +233,8 @@ class MemoryStore(Store):
         with self._lock:
             if RUNNING not in run.state.following:
                 return False
+            run.begin_attempt(now)  # first: who sees the state, without the lock, sees what belongs to it
             run.state = RUNNING
-            run.begin_attempt(now)
             record = self._records.get(run.task)
             if record is not None:
                 run.changed = record.changed = next(_numbers)
@@ -297,8 +297,6 @@ class MemoryStore(Store):
         followers: Sequence[Follower],
     ) -> Sequence[Run]:
         waited = run.waiting
-        run.to(state)
-        run.finished_at = now
         record = self._records.get(run.task)
         if waited and record is not None:
             self._places.stop_waiting(record, run)
@@ -306,6 +304,8 @@ class MemoryStore(Store):
             run.reason = reason
         if run.redactor is not None or run.inputs is not None:
             run.forget_inputs()
+        run.finished_at = now
+        run.to(state)  # last: who sees the final state, without the lock, sees what belongs to it
         admitted = () if keep_place or waited else self._places.leave(record, run)
         if record is not None:
             run.changed = record.changed = next(_numbers)

@@ -21,6 +21,9 @@ from wall_clock import WallClock, build_shim
 
 ROOT = pathlib.Path(__file__).parents[2]
 
+#: Whatever a program is waited for comes within this, or the test fails: a bound against hanging, no claim. Seconds.
+LIMIT = 90.0
+
 # The test file of `schedule` itself is run by test_schedule_drop_in.py, in a process of its own.
 collect_ignore = ["schedule_1_2_2"]
 
@@ -58,7 +61,7 @@ class Program:
             self._arriving.put(line.rstrip("\n"))
         self._arriving.put(None)
 
-    def expect(self, start: str, timeout: float = 30) -> str:
+    def expect(self, start: str, timeout: float = LIMIT) -> str:
         """The rest of the next line that begins with *start*."""
         deadline = time.monotonic() + timeout
         while True:
@@ -78,14 +81,17 @@ class Program:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def end(self, timeout: float = 30) -> int:
+    def end(self, timeout: float = LIMIT) -> int:
         """Wait until it has ended by itself, and has closed its output; its exit code."""
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             pytest.fail(f"the program did not end in {timeout} s\n{self}")
-        while (line := self._arriving.get(timeout=timeout)) is not None:
-            self.lines.append(line)
+        try:
+            while (line := self._arriving.get(timeout=timeout)) is not None:
+                self.lines.append(line)
+        except queue.Empty:
+            pytest.fail(f"the program has ended, and another process holds its output open\n{self}")
         return code
 
     @property
@@ -97,9 +103,11 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._reader.join(5)
+        self._reader.join(10)
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
+            if stream is self.process.stdout and self._reader.is_alive():
+                continue  # whoever holds it open at the other end holds up this, too
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
 

@@ -12,6 +12,13 @@ from pathlib import Path
 from task import current_run, task
 
 
+def tell_pid(folder: str) -> None:
+    """In one step: who sees the file sees the number."""
+    written = Path(folder, "pid.new")
+    written.write_text(str(os.getpid()))
+    written.rename(Path(folder, "pid"))
+
+
 @task(executor="process", redact=["password"])
 def steps(count: int, password: str = "") -> dict[str, int]:
     run = current_run()
@@ -24,14 +31,14 @@ def steps(count: int, password: str = "") -> dict[str, int]:
 
 @task(executor="process", timeout=1.0)
 def hangs(folder: str) -> None:
-    Path(folder, "pid").write_text(str(os.getpid()))
+    tell_pid(folder)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(60)
 
 
 @task(executor="process")
 def waits_for_ever(folder: str) -> None:
-    Path(folder, "pid").write_text(str(os.getpid()))
+    tell_pid(folder)
     time.sleep(60)
 
 

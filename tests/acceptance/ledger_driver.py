@@ -20,7 +20,7 @@ PROGRAM = Path(__file__).with_name("ledger_program.py")
 Line = Mapping[str, Any]
 
 #: For what takes no longer than this, unless it hangs. Seconds.
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 class CommandError(Exception):
@@ -56,7 +56,12 @@ class LedgerProcess:
         return self.answer()
 
     def run(self) -> None:
+        """Start its manager. One that is to be killed or frozen at a point may be so before it answers: `run_soon`."""
         self.ask("run")
+
+    def run_soon(self) -> None:
+        """Have it start its manager, and go on; `answer` waits until it has, if it lives."""
+        self.send("run")
 
     def stop(self, timeout: float = 10.0) -> None:
         self.ask("stop", timeout=timeout)
@@ -85,10 +90,13 @@ class LedgerProcess:
         self.wait_until_frozen()
 
     def wait_until_frozen(self, timeout: float = LIMIT) -> None:
-        """Wait until it stands still: after `freeze`, or because it reached ``pause_at=``."""
+        """Wait until it stands still: after `freeze`, or because it reached ``pause_at=``.
+
+        All of its threads: one that is in the middle of a write when the signal comes ends that first.
+        """
         deadline = time.monotonic() + timeout
-        while (state := self._state()) != "T":
-            assert state not in "ZX", f"the program has ended instead of pausing\n{self}"
+        while (states := self._states()) != {"T"}:
+            assert not states & {"Z", "X"}, f"the program has ended instead of pausing\n{self}"
             assert time.monotonic() < deadline, f"the program was not frozen in {timeout} s\n{self}"
             time.sleep(0.01)
 
@@ -119,9 +127,13 @@ class LedgerProcess:
     def __repr__(self) -> str:
         return repr(self._program)
 
-    def _state(self) -> str:
-        """One letter: T is stopped, Z has ended."""
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    def _states(self) -> set[str]:
+        """A letter for what each of its threads does: T is stopped, Z has ended."""
+        found = set()
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+                found.add(stat.read_text().rpartition(")")[2].split()[0])
+        return found
 
 
 class Ledger:

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sql
 from databases import Cluster
-from ledger_driver import Ledger, LedgerProcess, Line, doubles
+from ledger_driver import LIMIT, Ledger, LedgerProcess, Line, doubles
 
 #: How many processes share the store.
 PROCESSES = 3
@@ -88,9 +88,9 @@ class Soak:
 
     def run(self, seconds: float) -> Report:
         """All of it: the weather, the end, and the judgement."""
-        started = time.monotonic()
         for number in range(PROCESSES):
             self._processes.append(self._begin(stepped=number == 0))
+        started = time.monotonic()
         self._plan(self._kill, KILLS)
         self._plan(self._step, STEPS)
         if self._cluster is not None:
@@ -140,13 +140,26 @@ class Soak:
         self._report.restarts += 1
 
     def _end(self) -> list[str]:
-        """Everybody stops, the dead are found; what the audit of the last process says."""
-        time.sleep(2 * LOST_AFTER + 2)
+        """The dead are found, everybody stops; what the audit of the last process says."""
+        self._wait(self._is_well)
         for process in self._processes:
-            process.send("stop", timeout=10)
+            process.send("stop", timeout=LIMIT)
         for process in self._processes:
-            process.answer()
+            process.answer(2 * LIMIT)
         return self._processes[-1].audit()
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LIMIT
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {LIMIT} seconds in vain: {self._processes!r}"
+            time.sleep(0.5)
+
+    def _is_well(self) -> bool:
+        """Whether no process counts as alive that was killed, and all of them reach the store."""
+        living = {process.pid for process in self._processes}
+        counted = {row["pid"] for row in self._ask("SELECT pid FROM task_processes WHERE ended_at IS NULL")}
+        causes = [cause for process in self._processes for cause in process.ask("health")["causes"]]
+        return counted <= living and not any(cause.startswith("The store") for cause in causes)
 
     # The judgement.
 

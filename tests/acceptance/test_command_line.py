@@ -13,6 +13,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+#: How long anything may take on a busy machine. Seconds.
+LIMIT = 120.0
+
 PROGRAM = """
 import logging
 import sys
@@ -63,7 +66,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture
 def serving(folder: pathlib.Path) -> Iterator[None]:
     """A process that runs the tasks."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "shop.py"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -71,14 +74,16 @@ def serving(folder: pathlib.Path) -> Iterator[None]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stdout.readline() == "running\n"
-    yield
-    process.stdin.close()
-    assert process.wait(30) == 0
-    process.stdout.close()
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "running\n"
+            yield
+            process.stdin.close()
+            assert process.wait(LIMIT) == 0
+        finally:
+            process.kill()
 
 
 def flask_tasks(folder: pathlib.Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -88,7 +93,7 @@ def flask_tasks(folder: pathlib.Path, *words: str) -> subprocess.CompletedProces
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT,
     )
 
 
@@ -120,7 +125,7 @@ def test_what_an_application_runs_is_seen_and_ended_by_its_store_alone(folder: p
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT,
         )
 
     asked = flask_tasks(folder, "trigger", "linger", "--no-wait", "--json")

@@ -224,6 +224,26 @@ def test_what_is_not_under_way_is_put_back_by_a_stop_and_run_elsewhere(processes
     assert (retrying.result(0), waiting.result(0)) == (other.name, other.name)
 
 
+def test_what_is_triggered_at_the_very_moment_of_a_stop_is_run_elsewhere(
+    processes: VirtualProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two(processes)
+    pipeline, looked = one.manager._pipeline, []
+
+    def look(looking: Any) -> Any:
+        if looking is pipeline and not looked:
+            looked.append(True)
+            one.stop()  # another thread does so, just when this one has found that it runs
+            return None
+        return vars(looking)["closed"]
+
+    closed = property(look, lambda keeping, value: vars(keeping).update(closed=value))
+    monkeypatch.setattr(type(pipeline), "closed", closed, raising=False)
+    run = one.manager.trigger("sample")
+    processes.clock.advance(seconds=2)
+    assert [(begun.process, begun.run) for begun in processes.begun] == [(other.name, run.id)]
+
+
 def test_what_the_last_process_put_back_is_run_by_the_next(processes: VirtualProcesses) -> None:
     def make() -> VirtualProcess:
         process = processes.make(lost_after=3)

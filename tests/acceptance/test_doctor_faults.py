@@ -184,7 +184,7 @@ def test_the_twin_of_a_reloader_is_found_where_both_run_a_manager_and_not_where_
 
 def test_a_process_whose_clock_is_wrong_is_named_by_the_others(tmp_path: pathlib.Path) -> None:
     program = """
-        manager = TaskManager([], store="sqlite:///tasks.db", lost_after=2)
+        manager = TaskManager([], store="sqlite:///tasks.db", lost_after=5)
         with manager:
             while True:
                 threading.Event().wait(0.5)

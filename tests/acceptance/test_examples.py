@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -11,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,11 @@ from task.testing import VirtualClock
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
+#: How long anything may take on a busy machine. Seconds.
+LIMIT = 120.0
+
+Start = Callable[..., subprocess.Popen[str]]
+
 
 def load(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"example_{Path(path).stem}", EXAMPLES / path)
@@ -34,23 +40,36 @@ def load(path: str) -> ModuleType:
     return module
 
 
-def start(*command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", *command],
-        cwd=ROOT,
-        env=environment,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a program; after the test it is killed if it has not ended by then.
+
+    Its output is buffered, unless ``-u`` is given: else two threads that print share a line.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with contextlib.ExitStack() as stack:
+
+        def make(*command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-W", "error", *command],
+                cwd=ROOT,
+                env=environment,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield make
 
 
-def read_until(process: subprocess.Popen[str], text: str, seconds: float = 20) -> str:
+def read_until(process: subprocess.Popen[str], text: str) -> str:
     """What it prints up to *text*; fails when that does not come in time."""
     assert process.stdout is not None
-    deadline, seen = time.monotonic() + seconds, b""
+    deadline, seen = time.monotonic() + LIMIT, b""
     while text.encode() not in seen:
         ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
         chunk = os.read(process.stdout.fileno(), 4096) if ready else b""
@@ -59,27 +78,24 @@ def read_until(process: subprocess.Popen[str], text: str, seconds: float = 20) -
     return seen.decode()
 
 
-def end(process: subprocess.Popen[str], seconds: float = 20) -> tuple[str, str]:
-    try:
-        return process.communicate(timeout=seconds)
-    finally:
-        process.kill()
+def end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    return process.communicate(timeout=LIMIT)
 
 
 # The quick start.
 
 
-def test_the_quick_start_ends_by_itself_where_there_is_no_terminal() -> None:
+def test_the_quick_start_ends_by_itself_where_there_is_no_terminal(start: Start) -> None:
     process = start("examples/quickstart.py")
     output, errors = end(process)
 
     assert (process.returncode, errors) == (0, "")
     assert output.startswith("syncing...\ndone\nsyncing...\ndone\nsyncing...\ndone\n")
-    assert '"runs": 3' in output
+    assert re.search('"runs": [3-9]', output)  # it looks up in between
     assert '"cadence": "Every 1 second"' in output
 
 
-def test_the_quick_start_ends_when_its_standard_input_is_closed() -> None:
+def test_the_quick_start_ends_when_its_standard_input_is_closed(start: Start) -> None:
     shell = ("import os, runpy; os.close(0); import sys; sys.stdin = None; "
              "runpy.run_path('examples/quickstart.py', run_name='__main__')")  # fmt: skip
     process = start("-c", shell)
@@ -90,28 +106,26 @@ def test_the_quick_start_ends_when_its_standard_input_is_closed() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_enter_ends_the_quick_start() -> None:
+def test_enter_ends_the_quick_start(start: Start) -> None:
     import pty
 
-    keyboard, terminal = pty.openpty()
-    process = start("examples/quickstart.py", stdin=terminal)
-    begun = time.monotonic()
-    first = read_until(process, "done\n")
-    seconds = time.monotonic() - begun
-    os.write(keyboard, b"\n")
-    rest, errors = end(process)
-    os.close(keyboard)
-    os.close(terminal)
+    with contextlib.ExitStack() as stack:
+        keyboard, terminal = pty.openpty()
+        stack.callback(os.close, keyboard)
+        stack.callback(os.close, terminal)
+        process = start("-u", "examples/quickstart.py", stdin=terminal)
+        first = read_until(process, "done\n")
+        os.write(keyboard, b"\n")
+        rest, errors = end(process)
 
     assert first.startswith("Press Enter to stop\nsyncing...\n")
-    assert seconds < 10  # 1.2 s where nothing else runs
     assert (process.returncode, errors) == (0, "")
     assert "What manager.tasks_detail says about 'sample':" in rest
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_control_c_ends_the_quick_start() -> None:
-    process = start("examples/quickstart.py")
+def test_control_c_ends_the_quick_start(start: Start) -> None:
+    process = start("-u", "examples/quickstart.py")
     read_until(process, "done\n")
     process.send_signal(signal.SIGINT)
     rest, errors = end(process)
@@ -178,13 +192,12 @@ def test_a_backup_is_made_while_others_write(
     backups: tuple[TaskManager, Path], clock: VirtualClock, database: Path
 ) -> None:
     _, folder = backups
-    writer = sqlite3.connect(database, isolation_level=None)
-    writer.execute("BEGIN IMMEDIATE")
-    writer.execute("INSERT INTO orders (what) VALUES ('coffee')")
-    clock.advance(minutes=1)
-    writer.execute("COMMIT")
-    clock.advance(minutes=1)
-    writer.close()
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO orders (what) VALUES ('coffee')")
+        clock.advance(minutes=1)
+        writer.execute("COMMIT")
+        clock.advance(minutes=1)
 
     assert orders(folder / "app-20260504T120100Z.db") == [("tea",)]
     assert orders(folder / "app-20260504T120200Z.db") == [("tea",), ("coffee",)]
@@ -214,7 +227,7 @@ def test_a_failed_backup_is_told_and_leaves_the_good_ones(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_the_backup_script_runs_until_it_is_told_to_stop(database: Path) -> None:
+def test_the_backup_script_runs_until_it_is_told_to_stop(start: Start, database: Path) -> None:
     folder = database.parent / "copies"
     process = start("examples/backup.py", str(database), str(folder), "--keep", "2")
     read_until(process, "backup written")
@@ -235,7 +248,7 @@ def test_every_example_is_listed() -> None:
     assert [name for name in programs if f"]({name})" not in listed] == []
 
 
-def test_the_async_example_awaits_two_thousand_runs_and_one_that_is_stopped() -> None:
+def test_the_async_example_awaits_two_thousand_runs_and_one_that_is_stopped(start: Start) -> None:
     process = start("examples/async_task.py")
     output, errors = end(process)
     pages, *rest = output.splitlines()
@@ -250,7 +263,7 @@ def test_the_async_example_awaits_two_thousand_runs_and_one_that_is_stopped() ->
     ]
 
 
-def test_the_chain_reports_a_good_night_and_alerts_after_a_bad_one() -> None:
+def test_the_chain_reports_a_good_night_and_alerts_after_a_bad_one(start: Start) -> None:
     process = start("examples/chain.py")
     output, errors = end(process)
 
@@ -266,7 +279,7 @@ def test_the_chain_reports_a_good_night_and_alerts_after_a_bad_one() -> None:
     assert "Task 'load' failed: ValueError" in errors
 
 
-def test_the_class_copies_by_schedule_and_by_hand_and_cleans_up_when_cancelled() -> None:
+def test_the_class_copies_by_schedule_and_by_hand_and_cleans_up_when_cancelled(start: Start) -> None:
     process = start("examples/class_based.py")
     output, errors = end(process)
     lines = [" ".join(line.split()) for line in output.splitlines()]
@@ -282,7 +295,7 @@ def test_the_class_copies_by_schedule_and_by_hand_and_cleans_up_when_cancelled()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell and tar")
-def test_the_command_packs_a_folder_and_tells_why_it_could_not() -> None:
+def test_the_command_packs_a_folder_and_tells_why_it_could_not(start: Start) -> None:
     process = start("examples/shell_task.py")
     output, _ = end(process)
 
@@ -293,10 +306,10 @@ def test_the_command_packs_a_folder_and_tells_why_it_could_not() -> None:
     assert "  pack failed: CommandError: The command 'sh' ended with exit code 2" in output
 
 
-def test_one_body_runs_on_a_cluster_and_in_a_process() -> None:
+def test_one_body_runs_on_a_cluster_and_in_a_process(start: Start) -> None:
     pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
     process = start("examples/cluster.py")
-    output, errors = end(process, seconds=60)
+    output, errors = end(process)
     found = re.findall("^(cluster|process): 3.14159, computed by process ([0-9]+); this is ([0-9]+)$", output, re.M)
 
     assert process.returncode == 0, errors
@@ -308,18 +321,18 @@ def test_one_body_runs_on_a_cluster_and_in_a_process() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-def test_of_two_terminals_one_goes_on_and_tells_what_the_killed_one_has_lost(tmp_path: Path) -> None:
+def test_of_two_terminals_one_goes_on_and_tells_what_the_killed_one_has_lost(start: Start, tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy", reason="the extra 'sql' is not installed")
     store = f"sqlite:///{tmp_path}/tasks.db"
     both = [start("examples/two_terminals.py", store) for _ in range(2)]
     for process in both:
-        read_until(process, "start another one", seconds=30)
+        read_until(process, "start another one")
 
     killed, text = first_to_say(both, "has the slot")
     killed.kill()  # SIGKILL, in its body
     (survivor,) = [process for process in both if process is not killed]
-    told = read_until(survivor, "is lost", seconds=30)
-    read_until(survivor, "has the slot", seconds=30)
+    told = read_until(survivor, "is lost")
+    read_until(survivor, "has the slot")
     survivor.send_signal(signal.SIGINT)
     rest, errors = end(survivor)
     end(killed)
@@ -338,9 +351,9 @@ def first_to_say(processes: list[subprocess.Popen[str]], text: str) -> tuple[sub
     by_stream = {process.stdout: process for process in processes if process.stdout is not None}
     for stream in select.select(list(by_stream), [], [], 0)[0]:
         os.read(stream.fileno(), 4096)  # of before
-    ready, _, _ = select.select(list(by_stream), [], [], 30)
+    ready, _, _ = select.select(list(by_stream), [], [], LIMIT)
     assert ready, f"{text!r} did not come"
-    said = read_until(by_stream[ready[0]], text, seconds=30)
+    said = read_until(by_stream[ready[0]], text)
     return by_stream[ready[0]], said
 
 
@@ -361,11 +374,11 @@ def test_the_example_of_foresight_tells_what_is_in_the_way_and_what_mends_it(
 
 def test_the_picture_of_a_forecast_is_what_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one is written by ``python3 docs/make_pictures.py``."""
-    monkeypatch.setenv("TZ", "Europe/Amsterdam")
-    time.tzset()
-    drawn = load("../docs/forecast_picture.py").forecast_picture()
-    monkeypatch.undo()
-    time.tzset()
+    with contextlib.ExitStack() as stack:
+        stack.callback(time.tzset)
+        stack.enter_context(monkeypatch.context()).setenv("TZ", "Europe/Amsterdam")
+        time.tzset()
+        drawn = load("../docs/forecast_picture.py").forecast_picture()
 
     assert drawn == (ROOT / "docs" / "pictures" / "forecast.svg").read_text("utf-8")
 
@@ -378,7 +391,7 @@ def test_the_tests_of_a_project_hold(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * LIMIT,
     )
 
     assert ended.returncode == 0, ended.stdout

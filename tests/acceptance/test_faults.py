@@ -14,9 +14,10 @@ import random
 import re
 import select
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -29,8 +30,11 @@ from task.testing import VirtualClock
 ROOT = pathlib.Path(__file__).parents[2]
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
 
-#: What a loaded machine may need beyond a limit. Seconds.
-SLACK = 2.0
+#: What a loaded machine may need beyond a limit: less than a program would give, or a body take, by itself. Seconds.
+SLACK = 8.0
+
+#: Whatever is waited for comes within this, or the test fails. Seconds.
+LIMIT = 60
 
 WaitFor = Callable[[Callable[[], bool]], None]
 
@@ -89,7 +93,7 @@ def test_a_body_that_never_returns_is_shown_as_overdue_and_its_overlap_applies(g
 
     def hangs() -> None:
         begun.release()
-        gate.wait(20)
+        gate.wait(10 * LIMIT)
 
     manager.add(hangs, every(10).seconds, name="hangs", threaded=True, overlap=overlap)
     manager.add(lambda: None, every(10).seconds, name="good", threaded=True)
@@ -98,7 +102,7 @@ def test_a_body_that_never_returns_is_shown_as_overdue_and_its_overlap_applies(g
             clock.advance(seconds=10)
             wait_for(lambda number=number: len(manager.runs("good", "succeeded")) == number)
         for _ in range(sum(state == "running" for state, _, _ in expected)):
-            assert begun.acquire(timeout=5)
+            assert begun.acquire(timeout=LIMIT)
         details = {detail["name"]: detail for detail in manager.tasks_detail}
         assert (details["hangs"]["overdue"], details["hangs"]["running"]) == (True, True)
         assert not details["good"]["overdue"]
@@ -171,7 +175,7 @@ def test_a_receiver_and_a_callback_that_block_keep_no_run_from_its_end(gate, wai
 
     def block(*_: Any, **__: Any) -> None:
         blocked.release()
-        gate.wait(20)
+        gate.wait(10 * LIMIT)
 
     manager.add(lambda: 1, every(10).seconds, name="told", threaded=True, on_complete=lambda run: block())
     manager.add(lambda: 2, every(10).seconds, name="good", threaded=True)
@@ -181,7 +185,7 @@ def test_a_receiver_and_a_callback_that_block_keep_no_run_from_its_end(gate, wai
             for name in ("told", "good"):
                 wait_for(lambda name=name, number=number: len(manager.runs(name, "succeeded")) == number)
         for _ in range(6):  # five callbacks on threads of their own, and the one thread of the signals
-            assert blocked.acquire(timeout=5)
+            assert blocked.acquire(timeout=LIMIT)
         assert manager.health
         assert on_time(manager, "good") == [0.0] * 5
         gate.set()
@@ -192,7 +196,7 @@ def test_a_receiver_and_a_callback_that_block_keep_no_run_from_its_end(gate, wai
 PROCESS_BODY = """
 import atexit, json, os, signal, sys, threading, time
 from task import TaskManager, current_run
-from task.models import process as process_module
+from task.models import lifecycle, process as process_module
 
 def said(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -230,6 +234,8 @@ def wait():
 
 if __name__ == "__main__":
     process_module.EXIT_TIMEOUT = 0.6
+    if BODY is looks:
+        lifecycle.CANCEL_TIMEOUT = 60  # it has time enough to end, on a machine that has some
     manager = Manager([])
     manager.add(BODY, name="body", executor="process")
 
@@ -267,14 +273,16 @@ def test_no_process_of_a_body_outlives_the_program(program, leaving, body):
     assert time.monotonic() - begun < 0.6 + 1 + SLACK
     assert not alive(pid)
     (state,) = json.loads(next(line for line in child.lines if line.startswith("runs")).removeprefix("runs "))
-    assert state in ("cancelled", "lost"), child  # lost: its end came later than the half second that it has
+    assert state == "cancelled" or (state == "lost" and body == "ignores"), (
+        child
+    )  # that is killed later than it is lost
     assert ("finally" in child.lines) == (body == "looks"), child
     assert "cannot schedule new futures" not in child.stderr
     assert child.stderr.count("Traceback") == (leaving == "unhandled exception"), child
 
 
 def alive(pid: int) -> bool:
-    deadline = time.monotonic() + SLACK
+    deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         try:
             if pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
@@ -319,13 +327,12 @@ def test_a_process_that_dies_fails_its_own_run_and_no_other(dying, way, tmp_path
     with manager:
         innocents = [manager["innocent"].trigger() for _ in range(2)]
         wait_for(lambda: len(list(tmp_path.glob("go?*"))) == 2)
-        begun = time.monotonic()
         dead = manager["dies"].trigger()
-        assert dead.wait(20)
+        assert dead.wait(LIMIT)
+        assert [run.state for run in innocents] == ["running"] * 2
         path.touch()
-        assert [run.result(20) for run in innocents] == ["whole"] * 2
-        assert [manager["innocent"].trigger().result(20) for _ in range(3)] == ["whole"] * 3
-        assert time.monotonic() - begun < 10
+        assert [run.result(LIMIT) for run in innocents] == ["whole"] * 2
+        assert [manager["innocent"].trigger().result(LIMIT) for _ in range(3)] == ["whole"] * 3
     assert (str(dead.state), dead.attempt) == ("failed", 1), dead.error
     assert "its process" in str(dead.error)
 
@@ -333,35 +340,40 @@ def test_a_process_that_dies_fails_its_own_run_and_no_other(dying, way, tmp_path
 # Limits of bodies in threads.
 
 
-def test_a_thread_is_asked_within_50_ms_of_its_limit():
+def test_a_thread_is_asked_within_50_ms_of_its_limit(wait_for):
     manager, asked = TaskManager([]), list[float]()
 
     def body() -> None:
-        begun, run = time.monotonic(), current_run()
+        run = current_run()
         while not run.is_cancelled():
             time.sleep(0.002)
-        asked.append(time.monotonic() - begun)
+        assert run.started_at is not None
+        asked.append((manager.clock.now() - run.started_at).total_seconds())
 
     sample = manager.add(body, name="sample", threaded=True, timeout=0.1)
     with manager:
-        for _ in range(5):
-            assert sample.trigger().wait(10)
-    assert 0.09 < min(asked) < 0.15  # the least: other tests keep the machine busy meanwhile
+        for _ in range(200):  # until the machine was not busy with other things for so long
+            run = sample.trigger()
+            assert run.wait(LIMIT)
+            wait_for(lambda: not sample.is_running)
+            if min(asked) < 0.15:
+                break
+    assert 0.1 <= min(asked) < 0.15
 
 
 @pytest.mark.parametrize("kind", ["looks", "sleeps", "is blocked in C", "catches everything"])
 def test_a_thread_is_asked_at_its_limit_and_is_never_interrupted(kind, gate, wait_for, caplog):
     manager, ended = TaskManager([], max_workers=1), list[str]()
+    here, there = socket.socketpair()
 
     def body() -> str:
         run = current_run()
-        begun = time.monotonic()
         try:
-            while time.monotonic() - begun < 1.0:
+            while not gate.is_set():
                 if kind == "looks":
                     run.check_cancelled()
                 if kind == "is blocked in C":
-                    select.select([], [], [], 1.0)
+                    select.select([here], [], [])
                 elif kind == "catches everything":
                     with contextlib.suppress(BaseException):
                         run.check_cancelled()
@@ -375,24 +387,35 @@ def test_a_thread_is_asked_at_its_limit_and_is_never_interrupted(kind, gate, wai
 
     sample = manager.add(body, name="sample", threaded=True, timeout=0.3)
     other = manager.add(lambda: "other", name="other", threaded=True)
-    with manager:
+    with here, there, manager, opened(gate, there):
         run = sample.trigger()
-        wait_for(lambda: run.state == "running")
         wait_for(lambda: run.is_cancelled())
-        assert run.wait(5)
-        assert other.trigger().result(0.5) == "other"  # the place of the pool is free before the body ends
+        assert run.wait(LIMIT)  # it does not wait for the body; how exactly is another test's
+        assert other.trigger().result(LIMIT) == "other"  # the place of the pool is free before the body ends
         assert run.state == "timed_out"
-        assert 0.29 < run.duration < 1.0  # it does not wait for the body; how exactly is another test's
+        assert run.duration >= 0.3
         if kind == "looks":
             wait_for(lambda: ended == ["RunCancelled", "finally"])
         else:
             assert sample.is_running
             assert sample.trigger().reason == "already running"
+            gate.set()
+            there.send(b"go on")
             wait_for(lambda: ended == ["finally"])  # nothing was thrown into it
             wait_for(lambda: "what it returned is discarded" in caplog.text)
         wait_for(lambda: not sample.is_running)
         assert run.state == "timed_out"
         assert run.result_text is None
+
+
+@contextlib.contextmanager
+def opened(gate: threading.Event, there: socket.socket) -> Iterator[None]:
+    """Whatever comes of it, the body that waits goes on at the end."""
+    try:
+        yield
+    finally:
+        gate.set()
+        there.send(b"go on")
 
 
 # Cancelling at the end.
@@ -494,32 +517,36 @@ def test_no_attempt_comes_after_a_stop_nor_after_the_next_start():
 
 
 def test_a_body_that_blocks_the_event_loop_is_named_and_the_lateness_of_others_is_on_record(wait_for, caplog):
-    manager, begun = TaskManager([]), threading.Event()
+    manager, begun, late = TaskManager([]), threading.Event(), threading.Event()
 
     @manager.task
     async def blocks():
         begun.set()
-        time.sleep(2)
+        late.wait(LIMIT)
 
     @manager.task(every(0.2).seconds)
-    async def punctual():
-        await asyncio.sleep(0)
+    async def punctual():  # at once: it never waits for the loop in the middle
+        pass
 
     with manager, caplog.at_level(logging.WARNING):
         wait_for(lambda: len(manager.runs("punctual", "succeeded")) > 0)
         run = blocks.trigger()
-        assert begun.wait(5)
+        assert begun.wait(LIMIT)
         wait_for(lambda: not manager.health)
-        wait_for(lambda: manager.health.causes[:1] and "task 'blocks' blocked" in manager.health.causes[0])
-        assert run.wait(10)
+        wait_for(lambda: any("task 'blocks' blocked" in cause for cause in manager.health.causes))
+        wait_for(lambda: manager.runs("punctual", "queued") != [])
+        (waiting,) = manager.runs("punctual", "queued")
+        wait_for(lambda: manager.clock.now() - waiting.slot > datetime.timedelta(seconds=1.1))
+        late.set()
+        assert run.wait(LIMIT)
         wait_for(lambda: bool(manager.health))
         wait_for(lambda: any((one.lateness or 0) > 1 for one in manager.runs("punctual", "succeeded")))
         on_record = [one.as_dict()["lateness"] for one in manager.runs("punctual", "succeeded")]
         assert max(on_record) > 1
-    (told,) = [line for line in caplog.messages if "has blocked the event loop" in line]
-    assert told.startswith("The body of task 'blocks' has blocked the event loop for 1.")
+    (told,) = [line for line in caplog.messages if "'blocks' has blocked the event loop" in line]
+    assert re.match(r"The body of task 'blocks' has blocked the event loop for [1-9]\d*\.\d seconds; ", told)
     assert "asyncio.to_thread" in told
-    assert "time.sleep(2)" in told
+    assert "late.wait(LIMIT)" in told
 
 
 # Memory.
@@ -568,7 +595,7 @@ def test_failing_bodies_with_large_locals_leave_neither_memory_nor_frames(progra
         print("measured", memory() - before, first, len(alive), sum(len(manager.runs(name)) for name in manager))
     """
     )
-    grown, first, left, rows = child.expect("measured", timeout=60).split()
+    grown, first, left, rows = child.expect("measured", timeout=300).split()
     assert child.end() == 0, child
     assert float(grown) < 10
     assert (first, left) == ("0", "0")

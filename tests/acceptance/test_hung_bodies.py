@@ -10,6 +10,9 @@ import pytest
 from task import TaskManager, every
 from task.testing import VirtualClock
 
+#: Whatever is waited for comes within this, or the test fails. Seconds.
+LIMIT = 60
+
 
 class Hung:
     """A body that blocks until the test is over."""
@@ -20,11 +23,11 @@ class Hung:
 
     def __call__(self) -> None:
         self.begun.release()
-        self.over.wait(60)
+        self.over.wait(10 * LIMIT)
 
     def await_begin(self, count: int = 1) -> None:
         for _ in range(count):
-            assert self.begun.acquire(timeout=20)
+            assert self.begun.acquire(timeout=LIMIT)
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def test_a_hung_body_keeps_its_place_only_while_a_worker_is_free(threaded_clock,
         begun = clock.now()
         for _ in range(12):
             clock.advance(seconds=10)
-            assert fired.acquire(timeout=20)
+            assert fired.acquire(timeout=LIMIT)
         hung.await_begin()
         assert [(moment - begun).total_seconds() for moment in times] == [10.0 * slot for slot in range(1, 13)]
         newest, first = manager.runs("hung")
@@ -109,11 +112,11 @@ def test_all_workers_hung_is_recorded_and_told(threaded_clock, hung, wait_for):
         # The serial worker and the event loop are places of their own.
         for name in ("serial", "coroutine"):
             run = manager[name].trigger()
-            assert run.wait(20)
+            assert run.wait(LIMIT)
             assert run.state == "succeeded"
 
         hung.over.set()
-        assert fired.acquire(timeout=20)
+        assert fired.acquire(timeout=LIMIT)
         wait_for(lambda: bool(manager.health))
         assert len(times) == 1
 
@@ -132,7 +135,7 @@ def test_a_hung_serial_body_is_named_with_the_cure(threaded_clock, hung, caplog)
         clock.advance(seconds=10)
         hung.await_begin()
         for _ in range(9):
-            assert threaded_fired.acquire(timeout=20)
+            assert threaded_fired.acquire(timeout=LIMIT)
             clock.advance(seconds=10)
         told = [record.getMessage() for record in caplog.records if "serial worker" in record.getMessage()]
         assert len(told) == 1
@@ -140,10 +143,10 @@ def test_a_hung_serial_body_is_named_with_the_cure(threaded_clock, hung, caplog)
         assert "threaded=True" in told[0]
         assert not manager.health
         assert manager.health.causes[0].endswith("it is occupied by 'hung'")
-        assert threaded_fired.acquire(timeout=20)
+        assert threaded_fired.acquire(timeout=LIMIT)
         assert len(threaded_times) == 10
         hung.over.set()
-        assert fired.acquire(timeout=20)
+        assert fired.acquire(timeout=LIMIT)
     assert len(times) == 1
 
 
@@ -153,7 +156,7 @@ def test_stop_leaves_a_hung_body_behind_and_a_new_start_has_fresh_workers(hung, 
     good = threading.Semaphore(0)
     manager.add(good.release, every(0.02).seconds, name="good", threaded=True)
     manager.run()
-    assert good.acquire(timeout=20)
+    assert good.acquire(timeout=LIMIT)
     run = manager["hung"].trigger()
     hung.await_begin()
     manager.stop(timeout=0.05)
@@ -163,11 +166,11 @@ def test_stop_leaves_a_hung_body_behind_and_a_new_start_has_fresh_workers(hung, 
     while good.acquire(blocking=False):
         pass
     manager.run()
-    assert good.acquire(timeout=20)
+    assert good.acquire(timeout=LIMIT)
     again = manager["hung"].trigger()  # the lost run does not stand in its way
     assert again.state in ("queued", "running")
     hung.over.set()
-    assert again.wait(20)
+    assert again.wait(LIMIT)
     manager.stop()
     assert (run.state, again.state) == ("lost", "succeeded")  # the late end changes nothing
 

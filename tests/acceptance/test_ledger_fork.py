@@ -17,6 +17,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 #: How often a busy process is forked: 200 times by hand.
 FORKS = int(os.environ.get("TASK_TEST_FORKS", "20"))
 
+#: For what takes no longer than this, unless it hangs: longer than what the programs themselves wait for. Seconds.
+LIMIT = 240.0
+
 #: What each program begins with. Its argument is the URL of its store.
 HEAD = """
     import collections, json, multiprocessing, os, signal, sqlite3, sys, threading, time, warnings
@@ -28,6 +31,8 @@ HEAD = """
 
     url = sys.argv[1]
     fired = threading.Semaphore(0)
+    # In a child nothing has fired; and a thread of its parent may have been in the middle of saying so.
+    os.register_at_fork(after_in_child=lambda: fired.__init__(0))
 
     def make(**options):
         made = TaskManager([], store=url, **options)
@@ -44,7 +49,7 @@ HEAD = """
 
     def await_slots(count):
         for _ in range(count):
-            assert fired.acquire(timeout=30), "no slot fired for 30 seconds"
+            assert fired.acquire(timeout=60), "no slot fired for 60 seconds"
 
     def refused(call):
         try:
@@ -52,7 +57,7 @@ HEAD = """
         except Exception as error:
             return type(error).__name__
 
-    def forked(see, limit=30):
+    def forked(see, limit=120):
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
@@ -93,12 +98,12 @@ def test_a_forked_child_is_told_so_and_can_steer_and_start_its_own_loop(program,
         manager["double"].enable()
         manager.run()
         seen["healthy"] = bool(manager.health)
-        seen["triggered"] = manager.trigger("double", number=4).result(20)
+        seen["triggered"] = manager.trigger("double", number=4).result(60)
         manager.stop()
         return seen
 
     say("child", forked(look_around))
-    say("parent", [bool(manager.health), manager.trigger("double").result(20)])
+    say("parent", [bool(manager.health), manager.trigger("double").result(60)])
     say("journal", [[entry.who, entry.what] for entry in manager.journal()][-2:])
     await_slots(3)
     manager.stop()
@@ -106,7 +111,7 @@ def test_a_forked_child_is_told_so_and_can_steer_and_start_its_own_loop(program,
     """,
         store_url,
     )
-    status, text = json.loads(parent.expect("child", timeout=60))
+    status, text = json.loads(parent.expect("child", LIMIT))
     assert status == 0, parent
     assert json.loads(text) == {
         "state": "forked",
@@ -118,9 +123,9 @@ def test_a_forked_child_is_told_so_and_can_steer_and_start_its_own_loop(program,
         "healthy": True,
         "triggered": 8,
     }
-    assert json.loads(parent.expect("parent")) == [True, 2]
-    assert json.loads(parent.expect("journal"))[-1] == ["child", "disabled"]
-    assert json.loads(parent.expect("audit")) == []
+    assert json.loads(parent.expect("parent", LIMIT)) == [True, 2]
+    assert json.loads(parent.expect("journal", LIMIT))[-1] == ["child", "disabled"]
+    assert json.loads(parent.expect("audit", LIMIT)) == []
     assert parent.end() == 0
 
 
@@ -136,15 +141,16 @@ def test_what_a_child_writes_to_a_file_is_there_after_its_parent_has_ended(progr
     done, told = os.pipe()
     if os.fork() == 0:
         os.close(told)
-        signal.alarm(60)
+        signal.alarm(200)
         manager.run()
-        ids = [manager.trigger("double", number=1).id]
-        manager.runs()[0].wait(20)
+        runs = [manager.trigger("double", number=1)]
+        runs[0].result(60)
+        manager.runs()[0].wait(60)
         os.read(done, 1)  # its parent has ended
-        run = manager.trigger("double", number=2)
-        run.result(20)
+        runs.append(manager.trigger("double", number=2))
+        runs[1].result(60)
         held = [line for line in open("/proc/locks") if f" {os.getpid()} " in line]
-        say("child", [*ids, run.id, bool(held)])
+        say("child", [*(run.id for run in runs), bool(held)])
         os._exit(0)  # as it stands, with its connections open
     os.close(done)
     manager.stop()
@@ -152,7 +158,7 @@ def test_what_a_child_writes_to_a_file_is_there_after_its_parent_has_ended(progr
     """,
         url,
     )
-    *ids, locked = json.loads(parent.expect("child", timeout=60))
+    *ids, locked = json.loads(parent.expect("child", LIMIT))
     assert parent.end() == 0
     with sqlite3.connect(tmp_path / "tasks.db") as connection:
         rows = dict(connection.execute("SELECT id, state FROM task_runs WHERE task = 'double'"))
@@ -166,8 +172,8 @@ def test_a_parent_goes_on_and_is_not_found_dead_when_its_child_ends(program, sto
     parent = program(
         HEAD
         + """
-    manager = make(lost_after=2.0)
-    other = make(lost_after=2.0, exclude=["sample", "double"])
+    manager = make(lost_after=6.0)
+    other = make(lost_after=6.0, exclude=["sample", "double"])
     manager.run(), other.run()
     ran = threading.Event()
 
@@ -178,7 +184,7 @@ def test_a_parent_goes_on_and_is_not_found_dead_when_its_child_ends(program, sto
         return "whole"
 
     run = long.trigger()
-    ran.wait(20)
+    assert ran.wait(60)
     statuses = []
     for leave in (lambda: None, lambda: sys.exit(0), lambda: manager.runs() and None):
         child = os.fork()
@@ -186,14 +192,14 @@ def test_a_parent_goes_on_and_is_not_found_dead_when_its_child_ends(program, sto
             leave()  # by way of the interpreter's own end, with its `atexit`
             sys.exit(0)
         statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    say("seen", [statuses, run.result(20), run.aside, bool(manager.health)])
+    say("seen", [statuses, run.result(60), run.aside, bool(manager.health)])
     manager.stop(), other.stop()
     say("audit", [str(finding) for finding in manager.audit()])
     """,
         store_url,
     )
-    assert json.loads(parent.expect("seen", timeout=60)) == [[0, 0, 0], "whole", None, True]
-    assert json.loads(parent.expect("audit")) == []
+    assert json.loads(parent.expect("seen", LIMIT)) == [[0, 0, 0], "whole", None, True]
+    assert json.loads(parent.expect("audit", LIMIT)) == []
     assert parent.end() == 0
     assert "had found this one dead" not in parent.stderr
 
@@ -220,7 +226,9 @@ def test_forks_while_the_ledger_is_busy_have_no_deadlock(program, store_url):
     threads = [threading.Thread(target=churn) for _ in range(4)]
     for thread in threads:
         thread.start()
-    outcomes = collections.Counter(forked(see, 5) for _ in range(int(sys.argv[2])))
+    outcomes = collections.Counter()
+    while outcomes.total() < int(sys.argv[2]) and len(outcomes) < 2:  # one that fails is enough
+        outcomes[forked(see)] += 1
     ended.set()
     for thread in threads:
         thread.join()
@@ -228,7 +236,7 @@ def test_forks_while_the_ledger_is_busy_have_no_deadlock(program, store_url):
     while fired.acquire(blocking=False):
         pass
     await_slots(3)
-    say("parent", [bool(manager.health), manager.trigger("double").result(20)])
+    say("parent", [bool(manager.health), manager.trigger("double").result(60)])
     manager.stop()
     say("audit", [str(finding) for finding in manager.audit()])
     say("states", sorted({str(run.state) for run in manager.runs(limit=1_000)}))
@@ -238,13 +246,14 @@ def test_forks_while_the_ledger_is_busy_have_no_deadlock(program, store_url):
         store_url,
         str(FORKS),
     )
-    outcomes = json.loads(parent.expect("outcomes", timeout=240))
+    outcomes = json.loads(parent.expect("outcomes", LIMIT))
     assert outcomes == [[0, json.dumps(["forked", "ForkedError", 1, 42]), FORKS]], parent
-    assert json.loads(parent.expect("parent")) == [True, 2]
-    assert json.loads(parent.expect("audit")) == []
-    assert set(json.loads(parent.expect("states"))) <= {"succeeded", "queued"}  # what waited at the stop is left
+    assert json.loads(parent.expect("parent", LIMIT)) == [True, 2]
+    assert json.loads(parent.expect("audit", LIMIT)) == []
+    # What waited at the stop is left; a machine that stands still for longer than a period misses a slot.
+    assert set(json.loads(parent.expect("states", LIMIT))) <= {"succeeded", "queued", "missed"}
     if store_url.startswith("sqlite"):
-        assert json.loads(parent.expect("integrity")) == [["ok"]]
+        assert json.loads(parent.expect("integrity", LIMIT)) == [["ok"]]
     assert parent.end() == 0
 
 
@@ -260,16 +269,14 @@ def test_a_manager_that_may_starts_again_in_a_child_by_itself(program, store_url
     await_slots(2)
 
     def see():
-        while fired.acquire(blocking=False):
-            pass  # what fired in the parent
         early = manager.trigger("double", number=4)  # maybe before it has started
-        values = [early.result(20), manager.trigger("double", number=5).result(20)]
+        values = [early.result(60), manager.trigger("double", number=5).result(60)]
         state = manager.state
         manager.stop()
         return [values, state, manager.state]
 
     say("child", forked(see))
-    say("parent", [bool(manager.health), manager.trigger("double").result(20)])
+    say("parent", [bool(manager.health), manager.trigger("double").result(60)])
     manager.stop()
 
     def see_stopped():
@@ -291,13 +298,13 @@ def test_a_manager_that_may_starts_again_in_a_child_by_itself(program, store_url
     """,
         store_url,
     )
-    status, text = json.loads(parent.expect("child", timeout=60))
+    status, text = json.loads(parent.expect("child", LIMIT))
     assert (status, json.loads(text)) == (0, [[8, 10], "running", "stopped"]), parent
-    assert json.loads(parent.expect("parent")) == [True, 2]
-    assert json.loads(parent.expect("stopped")) == [0, '"stopped"']
-    status, text = json.loads(parent.expect("called off"))
+    assert json.loads(parent.expect("parent", LIMIT)) == [True, 2]
+    assert json.loads(parent.expect("stopped", LIMIT)) == [0, '"stopped"']
+    status, text = json.loads(parent.expect("called off", LIMIT))
     assert (status, json.loads(text)) == (0, ["stopped", "the loop is not running"])
-    assert json.loads(parent.expect("audit")) == []
+    assert json.loads(parent.expect("audit", LIMIT)) == []
     assert parent.end() == 0
 
 
@@ -315,15 +322,13 @@ def test_children_of_multiprocessing_share_the_slots_and_leave_in_good_order(pro
         context = multiprocessing.get_context("fork")
 
         def work():
-            while fired.acquire(blocking=False):
-                pass
             await_slots(1)
 
         children = [context.Process(target=work) for _ in range(2)]
         for child in children:
             child.start()
         for child in children:
-            child.join(60)
+            child.join(120)
         say("exit codes", [child.exitcode for child in children])
         manager.stop()
         say("audit", [str(finding) for finding in manager.audit()])
@@ -333,9 +338,9 @@ def test_children_of_multiprocessing_share_the_slots_and_leave_in_good_order(pro
     """,
         store_url,
     )
-    assert json.loads(parent.expect("exit codes", timeout=90)) == [0, 0], parent
-    assert json.loads(parent.expect("audit")) == []
-    assert json.loads(parent.expect("ends")) == ["stopped", "stopped", "stopped"]
+    assert json.loads(parent.expect("exit codes", LIMIT)) == [0, 0], parent
+    assert json.loads(parent.expect("audit", LIMIT)) == []
+    assert json.loads(parent.expect("ends", LIMIT)) == ["stopped", "stopped", "stopped"]
     assert parent.end() == 0
 
 
@@ -352,7 +357,7 @@ def test_a_child_that_was_forked_inside_a_transaction_does_not_touch_the_file(pr
         HEAD
         + """
     from task.stores.sql import database
-    database.FORK_PATIENCE["sqlite"] = 0.2
+    patience, database.FORK_PATIENCE["sqlite"] = database.FORK_PATIENCE["sqlite"], 0.2
     manager = make()
     manager.run()
     await_slots(1)
@@ -374,6 +379,7 @@ def test_a_child_that_was_forked_inside_a_transaction_does_not_touch_the_file(pr
             return [type(error).__name__, str(error)]
 
     say("child", forked(see))
+    database.FORK_PATIENCE["sqlite"] = patience
     done.set()
     holder.join()
     await_slots(3)
@@ -382,9 +388,9 @@ def test_a_child_that_was_forked_inside_a_transaction_does_not_touch_the_file(pr
     """,
         url,
     )
-    status, text = json.loads(parent.expect("child", timeout=60))
+    status, text = json.loads(parent.expect("child", LIMIT))
     kind, message = json.loads(text)
     assert (status, kind) == (0, "StoreUnavailableError")
     assert "it was forked while another thread was in a transaction" in message
-    assert json.loads(parent.expect("later")) == [0, "1"]
+    assert json.loads(parent.expect("later", LIMIT)) == [0, "1"]
     assert parent.end() == 0

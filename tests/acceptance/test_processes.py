@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,12 +13,13 @@ from typing import Any
 
 import pytest
 from databases import sqlite_url
-from ledger_driver import Ledger, LedgerProcess, doubles, most_at_once, slots
+from ledger_driver import LIMIT, Ledger, doubles, most_at_once, slots
 
 #: More than these: ``TASK_PROCESSES=2,4,8``.
 SHARES = [int(count) for count in os.environ.get("TASK_PROCESSES", "4").split(",")]
 
-TASKS = [{"name": f"task {number}", "seconds": 1, "options": {"threaded": True}} for number in range(100)]
+#: So many that a slow machine, too, has done what is due of them before more is.
+TASKS = [{"name": f"task {number}", "seconds": 1, "options": {"threaded": True}} for number in range(50)]
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -26,13 +28,12 @@ def test_of_500_slots_each_has_one_outcome_however_many_processes_want_it(
 ) -> None:
     processes = [ledger.start(store_url, *TASKS) for _ in range(share)]
     ledger.run_together(processes)
-    due = time.monotonic() + 5
     ledger.wait_for_lines(100, event="end")
-    _wait(lambda: time.monotonic() > due)
+    _wait(lambda: sum(row["count"] for row in processes[0].runs()) >= 500)
     for process in processes:
-        process.send("stop")
+        process.send("stop", timeout=LIMIT)
     for process in processes:
-        process.answer()
+        process.answer(2 * LIMIT)
 
     rows = processes[0].runs()
     ran = Counter((row["task"], row["slot"]) for row in rows if row["state"] == "succeeded")
@@ -56,10 +57,10 @@ def sqlite_store(tmp_path: Path) -> str:
     return sqlite_url(tmp_path)
 
 
-def _wait(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} seconds in vain"
+        assert time.monotonic() < deadline, f"waited {LIMIT} seconds in vain"
         time.sleep(0.1)
 
 
@@ -71,50 +72,37 @@ STEADY = {"name": "steady", "seconds": 0.5, "options": {"threaded": True}}
 def test_one_that_is_frozen_between_claiming_and_starting_starts_nothing_that_others_have_run(
     ledger: Ledger, store_url: str
 ) -> None:
-    frozen = ledger.start(store_url, STEADY, pause_at=("claim:after", 3), lost_after=2)
-    frozen.run()
-    other = ledger.start(store_url, STEADY, lost_after=2)
+    steady: Any = {**STEADY, "options": {"threaded": True, "overlap": "allow"}}
+    # The first claim is granted; a later one may be that of a slot whose answer came too late, asked again.
+    frozen = ledger.start(store_url, steady, pause_at=("claim:after", 1), lost_after=2)
+    frozen.run_soon()
+    other = ledger.start(store_url, steady, lost_after=2)
     frozen.wait_until_frozen()
+    (claimed,) = other.runs("steady")
+    assert claimed["state"] == "queued"
     other.run()
     # It takes the run over that was claimed and did not start, and the slots after it.
     ledger.wait_for_lines(3, pid=other.pid, event="end")
-    _wait(lambda: len(_adopted(ledger, other, frozen)) == 1)
-    (adopted,) = _adopted(ledger, other, frozen)
+    _wait(lambda: claimed["id"] in {row["id"] for row in other.runs("steady", "succeeded")})
     frozen.thaw()
-    ledger.wait_for_lines(2, pid=other.pid, event="end")
+    frozen.answer()
     other.stop()
     back = len(slots([line for line in ledger.lines() if line["pid"] == frozen.pid], "steady"))
     ledger.wait_for_lines(back + 3, pid=frozen.pid, event="end")
     frozen.stop()
 
     lines = ledger.lines()
-    assert [line["pid"] for line in lines if line["run"] == adopted["id"]] == [other.pid, other.pid]
+    assert [line["pid"] for line in lines if line["run"] == claimed["id"]] == [other.pid, other.pid]
     assert doubles(lines) == []
     assert frozen.audit() == []
     assert "it goes on as" in frozen.stderr
     assert frozen.ask("health")["causes"] in ([], ["the loop is not running"])
 
 
-def _adopted(ledger: Ledger, other: LedgerProcess, frozen: LedgerProcess) -> list[dict[str, Any]]:
-    claimed = _claimed(ledger, other, frozen)
-    return [row for row in other.runs("steady", "succeeded") if row["id"] in claimed]
-
-
-def _claimed(ledger: Ledger, other: LedgerProcess, frozen: LedgerProcess) -> set[str]:
-    """The runs that the frozen process had claimed, and the other has begun."""
-    last = max(slots([line for line in ledger.lines() if line["pid"] == frozen.pid], "steady"))
-    begun = [line for line in ledger.lines() if line["pid"] == other.pid and line["event"] == "begin"]
-    return {
-        line["run"]
-        for line in begun
-        if datetime.datetime.fromisoformat(line["slot"]) - last == datetime.timedelta(seconds=0.5)
-    }
-
-
 def test_one_that_is_frozen_in_a_body_finds_that_the_run_is_not_its_own_any_more(
     ledger: Ledger, postgres_url: str
 ) -> None:
-    slow: Any = {"name": "slow", "body_seconds": 60, "options": {"threaded": True}}
+    slow: Any = {"name": "slow", "body_seconds": 600, "options": {"threaded": True}}
     frozen, other = (ledger.start(postgres_url, STEADY, slow, lost_after=2) for _ in range(2))
     ledger.run_together([frozen, other])
     run = frozen.trigger("slow")
@@ -144,8 +132,9 @@ def test_clocks_that_differ_and_one_that_is_set_by_an_hour_double_no_slot(ledger
     ledger.run_together([right, ahead])
     ledger.wait_for_lines(4, pid=ahead.pid)
     _wait(lambda: "The clock of process" in right.stderr and "The clock of process" in ahead.stderr)
-    assert f"The clock of process {ahead.pid}" in right.stderr
-    assert "5 seconds ahead" in right.stderr or "4 seconds ahead" in right.stderr
+    told = re.search(rf"The clock of process {ahead.pid} on .* is (\d+) seconds ahead", right.stderr)
+    assert told is not None
+    assert int(told[1]) in (3, 4, 5)  # by when it is seen, a heartbeat is a second or two old
 
     ahead.shift(3600)
     count = len(ledger.lines())
@@ -178,6 +167,7 @@ def test_guards_hold_across_processes(ledger: Ledger, sqlite_store: str) -> None
     ledger.wait_for_lines(5, task="first", event="end")
     ledger.wait_for_lines(5, task="second", event="end")
     ledger.wait_for_lines(5, task="wide", event="end")
+    _wait(lambda: most_at_once(ledger.lines(), "wide") >= 2)
     for process in processes:
         process.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 from pathlib import Path
 
@@ -32,14 +33,17 @@ SHOP = """
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project whose module `shop` has made its manager at import; no other plugin is loaded."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.syspath_prepend(pytester.path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(pytester.path), str(ROOT)]))
     pytester.makepyfile(shop=SHOP)
     pytester.makeini("[pytest]\naddopts = --strict-markers --import-mode=importlib\nfilterwarnings = error")
     return pytester
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_inprocess("-p", "task_pytest", "-p", "no:cacheprovider", *arguments)
+    """Its tests, in a process of their own: virtual time is for every manager of a process, and in this one are those
+    that other tests have left behind.
+    """
+    return project.runpytest_subprocess("-p", "task_pytest", "-p", "no:cacheprovider", *arguments)
 
 
 def test_a_day_of_a_manager_that_was_made_at_import_runs_in_each_test_anew(project: pytest.Pytester) -> None:

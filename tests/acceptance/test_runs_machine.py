@@ -35,7 +35,7 @@ WORKERS = 4
 POOL = 2
 
 #: Whatever is waited for on threads comes within this, or the test fails. Seconds.
-LIMIT = 20
+LIMIT = 120
 
 NAMES = "abcd"
 PLACES = ("serial", "threads", "async", "pool", "async pool")
@@ -201,6 +201,7 @@ class Walk(RuleBasedStateMachine):
 
     @initialize(sorts=st.fixed_dictionaries(dict.fromkeys(NAMES, SORTS)))
     def begin(self, sorts: dict[str, Sort]) -> None:
+        self.threads_of_others = threads_of_ours()
         self.sorts = {name: self.fit(sort) for name, sort in sorts.items()}
         self.clock = VirtualClock(datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC), threads=self.threads)
         self.store = Journal()
@@ -282,9 +283,12 @@ class Walk(RuleBasedStateMachine):
         begun = time.monotonic()
         self.manager.stop(timeout)
         self.running = False
-        assert time.monotonic() - begun < 10
-        assert self.manager._pipeline.active() == [run for run in self.store.active() if run.trigger != "call"]
-        assert all(run.state.final for run in self.store.active() if run.trigger != "call")  # overrunning bodies
+        assert time.monotonic() - begun < LIMIT
+        # Nothing comes any more, and bodies that overrun may end at any moment: what is read later is a part of it.
+        before, active = self.manager._pipeline.active(), self.store.active()
+        active = [run for run in active if run.trigger != "call"]
+        assert set(self.manager._pipeline.active()) <= set(active) <= set(before)
+        assert all(run.state.final for run in active)
 
     @precondition(lambda self: len(self.model) < len(NAMES))
     @rule(name=st.sampled_from(NAMES))
@@ -489,7 +493,7 @@ class OnThreads(Walk):
         if name not in self.model:
             return
         task, sort = self.manager[name], self.sorts[name]
-        before, ended = len(self.store.seen), threading.Event()
+        before, ended = self.calls_seen(), threading.Event()
 
         def call() -> None:
             try:
@@ -504,9 +508,12 @@ class OnThreads(Walk):
         thread.start()
         self.callers.append(thread)
         deadline = time.monotonic() + LIMIT
-        while len(self.store.seen) == before and not ended.is_set():  # the tie to its manager is that of now
+        while self.calls_seen() == before and not ended.is_set():  # the tie to its manager is that of now
             assert time.monotonic() < deadline
             time.sleep(0.0005)
+
+    def calls_seen(self) -> int:
+        return sum(run.trigger == "call" for run in list(self.store.seen))
 
     def settle(self) -> None:
         for gate in self.gates.values():
@@ -518,7 +525,7 @@ class OnThreads(Walk):
         capacity_is_whole(self.manager)
 
     def nothing_is_left(self) -> None:
-        wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("task-")])
+        wait_until(lambda: threads_of_ours() <= self.threads_of_others)
 
 
 class Inline(Walk):
@@ -571,6 +578,10 @@ class Inline(Walk):
             assert fresh.trigger().result(0) == "done"
 
 
+def threads_of_ours() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name.startswith("task-")}
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT
     while not condition():
@@ -582,7 +593,7 @@ def wait_until_idle(manager: TaskManager) -> None:
     """A run ends before the thread that executed it is done with it."""
     executors = manager._pipeline.executors
     assert executors is not None
-    wait_until(lambda: not any(one.running() or one.waiting() for one in executors.all()))
+    wait_until(lambda: not any(one.waiting() or one.running() for one in executors.all()))  # in which order they come
 
 
 def capacity_is_whole(manager: TaskManager) -> None:
@@ -744,7 +755,7 @@ class Weather(threading.Thread):
         if self.number == 0 and self.random.random() < 0.2:
             begun = time.monotonic()
             self.manager.stop(self.random.choice([0, 0.02]))
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < LIMIT
             self.manager.run()
         names = {detail["name"] for detail in self.manager.tasks_detail}
         assert names >= self.here
@@ -761,6 +772,7 @@ def fast_switching() -> Iterator[None]:
 
 
 def storm(seconds: float) -> None:
+    threads_of_others = threads_of_ours()
     store, ended = Journal(), threading.Event()
     observer = Observer(store)
     manager = TaskManager([], store=store, max_workers=WORKERS, pools={"pool": POOL, "async pool": POOL})
@@ -788,7 +800,7 @@ def storm(seconds: float) -> None:
         ended.set()
         manager.stop(0)
         observer.close()
-    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("task-")])
+    wait_until(lambda: threads_of_ours() <= threads_of_others)
     assert store.wrong == []
     assert (store._places._held, store._places._mutexes, store._places.waiting) == ({}, {}, {})
     sorts = {name: sort for thread in threads for name, sort in thread.sorts.items()}

@@ -39,7 +39,7 @@ RUN = """
 def test_schedules_own_tests_pass_but_for_those_that_assert_its_faults(program, tmp_path):
     report = tmp_path / "report.xml"
     child = program(RUN, str(HERE / "schedule_1_2_2" / "test_schedule.py"), str(report), PYTHONDONTWRITEBYTECODE="1")
-    child.end(timeout=120)
+    child.end(timeout=400)
     cases = ElementTree.parse(report).getroot().findall(".//testcase")
     failed = {case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None}
     skipped = [case.get("name") for case in cases if case.find("skipped") is not None]

@@ -86,12 +86,13 @@ def paths_of(app: flask.Flask, names: list[str], runs: list[str]) -> Iterator[tu
 
 
 def test_a_secret_is_in_nothing_that_is_written_or_answered(
-    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, wait_for: WaitFor
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, wait_for: WaitFor, request: pytest.FixtureRequest
 ) -> None:
     # Given tasks that tell all they know: in their progress, log, error, result, and on a command line.
     caplog.set_level(logging.DEBUG)
     clock, got = VirtualClock(), list[bool]()
     manager = TaskManager([], clock=clock, artifacts=tmp_path / "artifacts")
+    request.addfinalizer(lambda: manager.store.close())  # the application gives it another one
 
     def login(password: str, url: str = f"https://app:{CANARY}@db.example/?token={CANARY}", **others: Any) -> Any:
         run = current_run()
@@ -182,4 +183,3 @@ def test_a_secret_is_in_nothing_that_is_written_or_answered(
     ours = [record for record in caplog.records if record.name.partition(".")[0] == "task"]
     assert [text for record in ours if CANARY in (text := logging.Formatter().format(record))] == []
     assert repr(app.config).count(CANARY) == 0
-    manager.store.close()

@@ -12,7 +12,11 @@ import pytest
 from databases import sqlite_url
 from ledger_driver import LIMIT
 
-SLOW = {"name": "slow", "body_seconds": 60, "options": {"overlap": "queue", "threaded": True}}
+from task import Run, RunState
+from task.stores import Limits, Terms, open_store
+from task.stores.sql import hooks
+
+SLOW = {"name": "slow", "body_seconds": 600, "options": {"overlap": "queue", "threaded": True}}
 QUICK = {"name": "quick", "options": {"threaded": True}}
 FAILS = {"name": "fails", "fails": 9, "options": {"retry": 9}}
 
@@ -110,6 +114,14 @@ def endings(folder: Path) -> list[tuple[str | None, int]]:
     return found
 
 
+def states(folder: Path) -> set[str]:
+    """Those of the runs of the task `slow`."""
+    with sqlite3.connect(folder / "tasks.db") as connection:
+        found = connection.execute("SELECT state FROM task_runs WHERE task = 'slow'").fetchall()
+    connection.close()
+    return {state for (state,) in found}
+
+
 @pytest.mark.parametrize(
     ("ending", "code"),
     [("", 0), ("sys.exit(3)", 3), ("raise ValueError('unhandled')", 1)],
@@ -120,7 +132,7 @@ def test_an_interpreter_that_exits_leaves_the_store_in_good_order(program, tmp_p
         LEAVES
         + f"""
     manager.run()
-    assert begun.wait(30)
+    assert begun.wait(60)
     begun.clear()
     print("ready", flush=True)
     for _ in range(20):
@@ -129,8 +141,8 @@ def test_an_interpreter_that_exits_leaves_the_store_in_good_order(program, tmp_p
     """,
         sqlite_url(tmp_path),
     )
-    child.expect("ready")
-    assert child.end() == code, child
+    child.expect("ready", LIMIT)
+    assert child.end(LIMIT) == code, child
     assert "cannot schedule new futures" not in child.stderr
     assert "Traceback" not in child.stderr or "unhandled" in child.stderr
     assert endings(tmp_path) == [("stopped", 1)]
@@ -140,16 +152,17 @@ def test_a_body_that_ends_when_it_is_asked_to_is_cancelled_at_the_exit(program, 
     child = program(
         LEAVES
         + """
-    from task.models import process as module
-    module.EXIT_TIMEOUT = 0.5
+    from task.models import lifecycle, process
+    process.EXIT_TIMEOUT, lifecycle.CANCEL_TIMEOUT = 0.5, 30.0
     manager.run()
     run = manager.trigger("slow")
-    assert begun.wait(30)
+    assert begun.wait(60)
     """,
         sqlite_url(tmp_path),
     )
-    assert child.end() == 0, child
+    assert child.end(LIMIT) == 0, child
     assert endings(tmp_path) == [("stopped", 1)]
+    assert states(tmp_path) == {"cancelled"}
 
 
 def test_who_only_triggers_exits_at_once_and_leaves_no_trace_of_a_process(program, tmp_path):
@@ -160,10 +173,33 @@ def test_who_only_triggers_exits_at_once_and_leaves_no_trace_of_a_process(progra
     """,
         sqlite_url(tmp_path),
     )
-    assert child.expect("") == "queued"
-    assert child.end() == 0
+    assert child.expect("", LIMIT) == "queued"
+    assert child.end(LIMIT) == 0
     assert child.stderr == ""
     assert endings(tmp_path) == []
+
+
+def test_who_leaves_the_store_leaves_no_run_that_another_thread_is_just_claiming(store_url, clock, monkeypatch):
+    store = open_store(store_url, "default", 30)
+    store.go_by(clock)
+    store.register("sample", Terms())
+    limits = Limits(overlap="allow")
+    first, second = (Run("sample", "call", clock.now()) for _ in range(2))
+    assert store.claim(first, limits)
+    assert store.start(first, clock.now())
+
+    def end_the_first(point):
+        if point == "claim:after":  # the database has the second, and nobody was told yet
+            store.finish(first, RunState.SUCCEEDED, clock.now())
+
+    monkeypatch.setattr(hooks, "reached", end_the_first)
+    assert store.claim(second, limits)
+    monkeypatch.setattr(hooks, "reached", None)
+    assert store.start(second, clock.now())
+    assert store.finish(second, RunState.SUCCEEDED, clock.now()) is not None
+    assert {str(run.state) for run in store.runs("sample")} == {"succeeded"}
+    assert store.processes(clock.now()) == []
+    store.close()
 
 
 def test_a_direct_call_without_a_loop_comes_and_goes(program, tmp_path):
@@ -174,7 +210,7 @@ def test_a_direct_call_without_a_loop_comes_and_goes(program, tmp_path):
     """,
         sqlite_url(tmp_path),
     )
-    assert child.end() == 0
+    assert child.end(LIMIT) == 0
     assert child.stderr == ""
     assert {ending for ending, _ in endings(tmp_path)} == {"stopped"}
 
@@ -189,18 +225,22 @@ def test_a_signal_in_wait_stops_and_leaves_what_waits_to_others(program, tmp_pat
     number = getattr(signal, sys.argv[2])
     before = signal.getsignal(number)
 
+    sent = threading.Event()
+
     def send():
         while signal.getsignal(number) is before:
             time.sleep(0.01)
         os.kill(os.getpid(), number)
+        sent.set()
 
     @manager.task(overlap="allow")
     def one_by_one():
-        time.sleep(0.2)
+        sent.wait(60)
+        time.sleep(0.5)
 
     manager.run()
     runs = [manager.trigger("one_by_one") for _ in range(30)]
-    assert begun.wait(30)
+    assert begun.wait(60)
     threading.Thread(target=send).start()
     manager.wait()
     print("left", sum(str(run.state) == "queued" for run in runs), {str(run.state) for run in runs}, flush=True)
@@ -208,8 +248,8 @@ def test_a_signal_in_wait_stops_and_leaves_what_waits_to_others(program, tmp_pat
         sqlite_url(tmp_path),
         name,
     )
-    count, states = child.expect("left").split(" ", 1)
+    count, came_to = child.expect("left", LIMIT).split(" ", 1)
     assert int(count) > 0
-    assert "cancelled" not in states
-    assert child.end() == 0, child
+    assert "cancelled" not in came_to
+    assert child.end(LIMIT) == 0, child
     assert endings(tmp_path) == [("stopped", 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,12 +33,11 @@ def site(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Sit
 @pytest.fixture
 def people(browser_of_file: Browser, site: Site) -> Iterator[Callable[..., Person]]:
     """Makes somebody who looks at the site. When they leave, nothing has gone wrong in their browser."""
-    made: list[Person] = []
+    with contextlib.ExitStack() as all_of_them:
 
-    def person(**options: Any) -> Person:
-        made.append(Person(browser_of_file, site.url, **options))
-        return made[-1]
+        def person(**options: Any) -> Person:
+            made = Person(browser_of_file, site.url, **options)
+            all_of_them.callback(made.leave)
+            return made
 
-    yield person
-    for one in made:
-        one.leave()
+        yield person

@@ -77,26 +77,27 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         a_day(clock, manager)
     finally:
         logging.disable(logging.NOTSET)
-    with serve(app) as url:
-        yield Shown(url, {run.task: run.id for run in reversed(manager.runs(limit=1000))})
-    manager.stop(timeout=0)
+    try:
+        with serve(app) as url:
+            yield Shown(url, {run.task: run.id for run in reversed(manager.runs(limit=1000))})
+    finally:
+        manager.stop(timeout=0)
     assert manager.audit() == []
 
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_fits_and_can_be_read_by_all(browser_of_file: Browser, day: Shown, look: str) -> None:
-    person = Person(browser_of_file, day.url, **LOOKS[look])
-    person.expected += [r"status of 422 .*/tasks/runs\?", r"status of 404 .*name=nowhere"]
     wrong: list[str] = []
-    for name, path in PAGES.items():
-        page = person.goes(re.sub("<(.*)>", lambda found: day.runs[found[1]], path))
-        _keep_picture(person, f"{name}-{look}")
-        if look != "phone":  # in the dark there are only other colours
-            wrong += findings(page, only=None if look == "light" else "color-contrast")
-        if width_of(page) > LOOKS[look].get("width", 1280):
-            wrong.append(f"{name} is {width_of(page)} pixels wide")
+    with Person(browser_of_file, day.url, **LOOKS[look]) as person:
+        person.expected += [r"status of 422 .*/tasks/runs\?", r"status of 404 .*name=nowhere"]
+        for name, path in PAGES.items():
+            page = person.goes(re.sub("<(.*)>", lambda found: day.runs[found[1]], path))
+            _keep_picture(person, f"{name}-{look}")
+            if look != "phone":  # in the dark there are only other colours
+                wrong += findings(page, only=None if look == "light" else "color-contrast")
+            if width_of(page) > LOOKS[look].get("width", 1280):
+                wrong.append(f"{name} is {width_of(page)} pixels wide")
     assert wrong == []
-    person.leave()
 
 
 SECTIONS = ("", "timeline", "runs", "recurring", "journal")
@@ -110,14 +111,16 @@ def test_a_site_without_tasks_says_so_on_every_page(browser_of_file: Browser) ->
         "recurring": "There are no recurring entries.",
         "journal": "Nobody has steered anything yet.",
     }
-    with TaskManager([], clock=VirtualClock(NOON), store=MemoryStore()) as manager, serve(make_app(manager)) as url:
-        person = Person(browser_of_file, url)
+    with (
+        TaskManager([], clock=VirtualClock(NOON), store=MemoryStore()) as manager,
+        serve(make_app(manager)) as url,
+        Person(browser_of_file, url) as person,
+    ):
         for section in SECTIONS:
             page = person.goes(f"/tasks/{section}")
             _keep_picture(person, f"empty-{section or 'tasks'}")
             assert said[section] in page.locator(".empty").inner_text()
             assert findings(page) == []
-        person.leave()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -143,13 +146,12 @@ def test_what_is_far_too_long_makes_no_page_too_wide(browser_of_file: Browser, w
         runs = manager[name].trigger(), stuck.trigger()
         clock.advance(minutes=1)
         manager[name].disable(note="note" * 200, by="somebody" * 20)
-        person = Person(browser_of_file, url, width=width)
         paths = [f"task?name={run.task}" for run in runs] + [f"run/{run.id}" for run in runs]
-        for path in (*SECTIONS, *paths, f"recurring/entry?name={'entry' * 40}"):
-            page = person.goes(f"/tasks/{path}")
-            _keep_picture(person, f"long-{path.partition('?')[0].partition('/')[0] or 'tasks'}-{width}")
-            assert width_of(page) <= width, path
-        person.leave()
+        with Person(browser_of_file, url, width=width) as person:
+            for path in (*SECTIONS, *paths, f"recurring/entry?name={'entry' * 40}"):
+                page = person.goes(f"/tasks/{path}")
+                _keep_picture(person, f"long-{path.partition('?')[0].partition('/')[0] or 'tasks'}-{width}")
+                assert width_of(page) <= width, path
 
 
 def _keep_picture(person: Person, name: str) -> None:

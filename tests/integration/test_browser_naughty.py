@@ -35,10 +35,8 @@ def manager() -> TaskManager:
 def visit(browser_of_file: Browser, manager: TaskManager) -> Iterator[Person]:
     """Somebody who looks; in the end nothing has run, asked or gone elsewhere."""
     app = make_app(manager)
-    with manager, serve(app) as url:
-        person = Person(browser_of_file, url)
+    with manager, serve(app) as url, Person(browser_of_file, url) as person:
         yield person
-        person.leave()
 
 
 @pytest.fixture(autouse=True)
@@ -54,14 +52,14 @@ def _texts(page: Page, selector: str) -> list[str]:
     return found
 
 
-def _on_all_pages(page: Page, selector: str) -> list[str]:
+def _on_all_pages(person: Person, selector: str) -> list[str]:
     """The texts on this page and those that follow it."""
+    page = person.page
     found = _texts(page, selector)
     following = page.locator(".pager a").filter(has_text="Next").or_(page.locator(".pager a").filter(has_text="Older"))
     following = following.or_(page.locator(".pager a").filter(has_text="More"))
     while following.count():
-        following.click()
-        page.wait_for_load_state("domcontentloaded")
+        person.clicks(following)
         found += _texts(page, selector)
     return found
 
@@ -83,12 +81,12 @@ def test_names_of_tasks_and_of_entries_are_text(manager: TaskManager, visit: Per
     for name in entries:
         manager.recurring.add(name, task=name.removesuffix(" +"), by=name)
 
-    page = visit.goes("/tasks/")
-    assert sorted(_on_all_pages(page, "tbody .name")) == sorted([*NAMES, *entries])
-    page = visit.goes("/tasks/recurring")
-    assert sorted(_on_all_pages(page, "tbody .name")) == sorted(entries)
-    page = visit.goes("/tasks/journal")
-    assert sorted(_on_all_pages(page, "tbody td:nth-child(2)")) == sorted(entries)
+    visit.goes("/tasks/")
+    assert sorted(_on_all_pages(visit, "tbody .name")) == sorted([*NAMES, *entries])
+    visit.goes("/tasks/recurring")
+    assert sorted(_on_all_pages(visit, "tbody .name")) == sorted(entries)
+    visit.goes("/tasks/journal")
+    assert sorted(_on_all_pages(visit, "tbody td:nth-child(2)")) == sorted(entries)
 
 
 def test_links_lead_to_tasks_of_any_name(manager: TaskManager, visit: Person) -> None:
@@ -97,7 +95,7 @@ def test_links_lead_to_tasks_of_any_name(manager: TaskManager, visit: Person) ->
 
     for name in NAMES[::60]:
         page = visit.goes("/tasks/")
-        page.locator("tbody .name").get_by_text(name, exact=True).click()
+        visit.clicks(page.locator("tbody .name").get_by_text(name, exact=True))
         assert page.locator("h1").text_content() == name
 
 
@@ -124,8 +122,8 @@ def test_errors_are_text(manager: TaskManager, visit: Person) -> None:
         manager.add(fail, name=f"fail {number}")
     runs = [manager.trigger(f"fail {number % 5}", text=text) for number, text in enumerate(texts)]
 
-    page = visit.goes("/tasks/runs")
-    assert list(reversed(_on_all_pages(page, "tbody .why"))) == [shown(f"ValueError: {text}") for text in texts]
+    visit.goes("/tasks/runs")
+    assert list(reversed(_on_all_pages(visit, "tbody .why"))) == [shown(f"ValueError: {text}") for text in texts]
     for run in runs[::40]:
         page = visit.goes(f"/tasks/run/{run.id}")
         assert _texts(page, "p.error-text") == [shown(run.error)]
@@ -158,8 +156,8 @@ def test_descriptions_and_notes_are_text(manager: TaskManager, visit: Person) ->
     page = visit.goes("/tasks/task?name=described")
     (prose,) = _texts(page, ".prose")
     assert prose == shown(described)
-    page = visit.goes("/tasks/journal")
-    assert list(reversed(_on_all_pages(page, "tbody .why"))) == [shown(text[:300]) for text in TEXTS]
+    visit.goes("/tasks/journal")
+    assert list(reversed(_on_all_pages(visit, "tbody .why"))) == [shown(text[:300]) for text in TEXTS]
 
 
 def test_what_is_typed_comes_back_as_it_was(manager: TaskManager, visit: Person) -> None:

@@ -15,6 +15,9 @@ import time
 
 import click
 
+#: How long a command may take. Seconds.
+LIMIT = 120.0
+
 PROGRAM = """
 from flask import Flask
 from task import TaskManager, cron
@@ -52,18 +55,22 @@ def on_a_terminal(folder: pathlib.Path, *words: str, columns: int, **environment
         env={**kept, "PYTHONPATH": f"{root}{os.pathsep}{folder}", "TERM": "xterm", **environment},
     )
     os.close(theirs)
-    seen, deadline = b"", time.monotonic() + 60
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([ours], [], [], 1)
+    seen, deadline = b"", time.monotonic() + LIMIT
+    with process:
         try:
-            chunk = os.read(ours, 65_536) if ready else None
-        except OSError:  # what Linux says at the end of a terminal
-            break
-        if chunk == b"":
-            break
-        seen += chunk or b""
-    os.close(ours)
-    return process.wait(10), seen.decode().replace("\r\n", "\n")
+            while time.monotonic() < deadline:
+                ready, _, _ = select.select([ours], [], [], 1)
+                try:
+                    chunk = os.read(ours, 65_536) if ready else None
+                except OSError:  # what Linux says at the end of a terminal
+                    break
+                if chunk == b"":
+                    break
+                seen += chunk or b""
+            return process.wait(LIMIT), seen.decode().replace("\r\n", "\n")
+        finally:
+            process.kill()
+            os.close(ours)
 
 
 def test_tables_fit_the_terminal(tmp_path: pathlib.Path) -> None:

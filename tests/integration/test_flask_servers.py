@@ -77,7 +77,7 @@ if __name__ == "__main__":
 """
 
 #: How long anything here may take on a busy machine. Seconds.
-LIMIT = 90.0
+LIMIT = 150.0
 
 
 class Beat(NamedTuple):
@@ -92,10 +92,11 @@ class Server:
     """A server at work in *folder*: ``python`` with *arguments*."""
 
     def __init__(self, folder: pathlib.Path, *arguments: str, **environment: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.told = folder, folder / "told"
-        self.told.touch()
-        (folder / "served.py").write_text(PROGRAM)
+        if not folder.exists():  # else another server of the folder may be reading the program just now
+            folder.mkdir(parents=True)
+            self.told.touch()
+            (folder / "served.py").write_text(PROGRAM)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("FLASK_", "WERKZEUG_"))}
         self._log = (folder / "log").open("ab")
         self.process = subprocess.Popen(
@@ -147,6 +148,18 @@ class Server:
         self.wait_for(lambda: sum(map(wanted, self.beats()[before:])) >= count)
         return self.beats()[before:]
 
+    def wait_for_answer(self, wanted: str) -> None:
+        """Wait until gunicorn answers so, and check that it says nothing else but that it does not run yet."""
+        self.wait_for(lambda: url_of(self) is not None)
+        answers: list[str] = []
+
+        def is_wanted() -> bool:
+            answers.append(ask(str(url_of(self))))
+            return answers[-1] == wanted
+
+        self.wait_for(is_wanted)
+        assert {answer.partition(",")[0] for answer in answers[:-1]} <= {"stopped", "starting"}, answers
+
     def newest(self, task: str) -> str:
         """The state of the newest run of a task, as the store has it."""
         with self.reader() as reader:
@@ -156,8 +169,8 @@ class Server:
     def reader(self) -> Iterator[TaskManager]:
         """A manager on its store, which runs nothing."""
         manager = TaskManager([], store=f"sqlite:///{self.folder}/instance/tasks.db")
-        yield manager
-        manager.store.close()
+        with contextlib.closing(manager.store):
+            yield manager
 
     def stop(self, process: int | None = None) -> None:
         """SIGTERM, while a body is at work; its run is not lost."""
@@ -166,16 +179,23 @@ class Server:
         os.kill(process or self.process.pid, signal.SIGTERM)
         self.process.wait(LIMIT)
 
-    def check_slots(self, *, lost: int = 0, gaps: bool = False) -> None:
-        """Every slot has one outcome, no body ran twice for one, and with *gaps* not allowed each slot was run."""
+    def check_slots(self, *, killed: int | None = None, gaps: bool = False) -> None:
+        """Every slot has one outcome, no body ran twice for one, and with *gaps* not allowed each slot was run.
+
+        Lost are runs of the process alone that was *killed*: those that it was at, however many there were.
+        """
         slots = sorted(beat.slot for beat in self.beats())
         assert len(slots) == len(set(slots)), f"a slot was run twice: {slots}"
-        steps = {(later - slot).total_seconds() for slot, later in itertools.pairwise(slots)}
-        assert gaps or steps == {1.0}, f"not each second: {slots}\n{self.log()}"
         with self.reader() as reader:
             assert reader.audit() == []
-            ended = [str(run.state) for run in reader.runs(limit=1000)]
-        assert ended.count("lost") <= lost, f"{ended}\n{self.log()}"
+            runs = list(reader.runs(limit=1000))
+        # A run that had not begun when the servers were told to end waits for the next, or was cancelled.
+        waiting = [run for run in runs if run.task == "beat" and str(run.state) in ("queued", "cancelled")]
+        left = {run.slot for run in waiting if run.slot is not None}
+        steps = {(later - slot).total_seconds() for slot, later in itertools.pairwise(sorted(left.union(slots)))}
+        assert gaps or steps == {1.0}, f"not each second: {slots}, {left}\n{self.log()}"
+        lost = {run.process for run in runs if str(run.state) == "lost"}
+        assert lost <= {killed}, f"{[(run.task, run.state, run.process) for run in runs]}\n{self.log()}"
 
 
 def side_by_side(tmp_path: pathlib.Path, *scenarios: Callable[[pathlib.Path], None]) -> None:
@@ -187,7 +207,9 @@ def side_by_side(tmp_path: pathlib.Path, *scenarios: Callable[[pathlib.Path], No
 
 
 FLASK = ("-m", "flask", "--app", "served")
-GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "20")
+#: It ends workers that are slow to begin or to end; on a busy machine all of them may be, for a while.
+PATIENCE = ("--timeout", "300", "--graceful-timeout", "100")
+GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--no-control-socket", *PATIENCE)
 
 
 def test_with_the_servers_of_flask_it_runs_in_the_process_that_serves(tmp_path: pathlib.Path) -> None:
@@ -243,7 +265,7 @@ def test_under_gunicorn_it_runs_in_the_workers(tmp_path: pathlib.Path) -> None:
     def workers_serve(folder: pathlib.Path, *options: str, threads: int = 1) -> None:
         with Server(folder, *GUNICORN, *options, "served:app") as server:
             server.wait_for_beats(4)
-            assert ask(str(url_of(server))) == f"running, {threads} threads"
+            server.wait_for_answer(f"running, {threads} threads")  # by a worker that has begun only just now, maybe
             server.stop()
         check_workers(server)
         server.check_slots()
@@ -288,7 +310,7 @@ def test_workers_that_are_restarted_or_killed_leave_no_slot_out_and_run_none_twi
             server.process.terminate()
             server.process.wait(LIMIT)
         check_workers(server)
-        server.check_slots(lost=3, gaps=True)
+        server.check_slots(killed=dead, gaps=True)
 
     def one_of_two_killed(folder: pathlib.Path) -> None:
         killed(folder, "--workers", "2")
@@ -324,8 +346,7 @@ def test_elsewhere_it_runs_where_it_was_told_to_or_where_requests_come(tmp_path:
             Server(folder, "served.py", "manager.run", AUTOSTART="no") as server,
         ):
             server.wait_for_beats(3)
-            serving.wait_for(lambda: url_of(serving) is not None)
-            assert ask(str(url_of(serving))) == "stopped, 1 threads"
+            serving.wait_for_answer("stopped, 1 threads")
             server.stop()
         assert {beat.process for beat in server.beats()} == {server.process.pid}
         server.check_slots()
@@ -337,7 +358,7 @@ def test_elsewhere_it_runs_where_it_was_told_to_or_where_requests_come(tmp_path:
             assert state == "stopped"  # after a request of a test client
             assert ask(f"http://127.0.0.1:{port}/") == "running, None threads"
             server.wait_for_beats(2)
-        server.check_slots(lost=2)
+        server.check_slots(killed=server.process.pid)
 
     side_by_side(tmp_path, waitress, uvicorn, another_command, by_hand, the_first_request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 import time
@@ -17,7 +18,7 @@ from sqlalchemy import event
 from task import TaskManager, every
 from task.errors import StoreUnavailableError
 from task.runs import Run
-from task.stores.sql import SqlStore, database, page
+from task.stores.sql import SqlStore, database, page, turns
 from task.stores.values import Limits, Terms
 from task.testing import VirtualClock
 
@@ -117,7 +118,8 @@ def test_a_process_writes_when_the_one_before_it_has_ended_its_transaction(tmp_p
 def test_a_process_gives_up_on_a_file_that_another_one_keeps_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 60.0)
+    monkeypatch.setattr(turns, "_monotonic", itertools.count(step=40.0).__next__)  # what is waited passes in no time
     store = SqlStore(sqlite_url(tmp_path))
     with store._database.write():
         pass
@@ -126,6 +128,6 @@ def test_a_process_gives_up_on_a_file_that_another_one_keeps_locked(
     begun = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="database is locked"), store._database.write():
         pass
-    assert time.monotonic() - begun < 4  # once, not twice: SQLite's own waiting does not come on top
+    assert time.monotonic() - begun < 50  # once, not twice: SQLite's own waiting does not come on top
     other.close()
     store.close()

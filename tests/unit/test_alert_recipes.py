@@ -68,7 +68,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Any]:
         thread.start()
         yield made
         made.shutdown()
-        thread.join(5)
+        thread.join(60)
 
 
 def fail(clock: VirtualClock, notify: Any) -> None:

@@ -32,6 +32,9 @@ from task.runs import set_current_run
 from task.spec import TaskSpec, is_async
 from task.testing import VirtualClock
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
 
 T = TypeVar("T")
@@ -181,14 +184,14 @@ def test_threads_that_first_use_a_class_at_once_get_one_dataclass() -> None:
         made: list[object] = []
 
         def make(cls: type[Backup] = Backup, gate: threading.Barrier = gate, made: list[Any] = made) -> None:
-            gate.wait(10)
+            gate.wait(LIMIT)
             made.append(cls()())
 
         threads = [threading.Thread(target=make) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(LIMIT)
         assert made == [["fresh"]] * 4
 
 
@@ -211,7 +214,7 @@ def test_a_run_sees_its_own_copy_and_leaves_the_template_as_it_was() -> None:
 
 
 def test_two_runs_at_once_in_threads_do_not_see_each_other() -> None:
-    gate = threading.Barrier(2, timeout=10)
+    gate = threading.Barrier(2, timeout=LIMIT)
 
     class Work(BaseTask):
         which: str = ""
@@ -231,7 +234,7 @@ def test_two_runs_at_once_in_threads_do_not_see_each_other() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(LIMIT)
 
     assert seen == [("one", first.id, {"which": "one"}), ("two", second.id, {"which": "two"})]
 

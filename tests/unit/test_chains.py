@@ -10,6 +10,9 @@ import pytest
 from task import DeclarationError, DeclarationTypeError, ParentResults, TaskManager, current_run, every
 from task.testing import VirtualClock
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 
 def test_a_task_starts_after_another_has_succeeded_and_gets_what_it_returned(
     manager: TaskManager, clock: VirtualClock
@@ -113,14 +116,14 @@ def test_a_disabled_child_is_skipped_with_the_reason(manager: TaskManager, clock
 def test_a_child_that_is_full_follows_its_overlap(manager: TaskManager) -> None:
     real, gate = TaskManager([]), threading.Event()
     parent = real.add(lambda: 1, name="parent", threaded=True, overlap="queue")
-    real.add(lambda: gate.wait(10), name="child", threaded=True, after=parent, overlap="queue")
+    real.add(lambda: gate.wait(LIMIT), name="child", threaded=True, after=parent, overlap="queue")
     with real:
         for _ in range(3):
-            assert parent.trigger().result(5) == 1
+            assert parent.trigger().result(LIMIT) == 1
         states = [str(run.state) for run in reversed(real.runs("child"))]
         gate.set()
         assert states[1:] == ["queued", "skipped"]
-        assert all(run.wait(5) for run in real.runs("child"))
+        assert all(run.wait(LIMIT) for run in real.runs("child"))
 
 
 def test_circles_are_refused_and_named(manager: TaskManager) -> None:

@@ -20,6 +20,9 @@ from virtual_processes import VirtualProcesses
 from task import Changes, MemoryStore, ParameterError, Run, TaskManager, current_run, every
 from task.testing import VirtualClock
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 UTC = datetime.UTC
 
 
@@ -119,10 +122,10 @@ def test_progress_and_a_line_of_the_log_are_changes(
 
     def body() -> None:
         current_run().update_progress(25, "page 10")
-        assert told_of.wait(5)
+        assert told_of.wait(LIMIT)
         told_of.clear()
         current_run().logger.info("a line")
-        assert going.wait(5)
+        assert going.wait(LIMIT)
 
     manager = TaskManager([], store=any_store_url)
     manager.add(body, name="sample", threaded=True)
@@ -147,7 +150,7 @@ def test_progress_and_a_line_of_the_log_are_changes(
         told_of.set()
         wait_for(lambda: follow() or len(seen) > before)  # type: ignore[func-returns-value]
         going.set()
-        assert run.wait(5)
+        assert run.wait(LIMIT)
     wait_for(lambda: follow() or seen[-1].state == "succeeded")  # type: ignore[func-returns-value]
     assert {one.id for one in seen} == {run.id}
     if manager.store.shared:
@@ -302,23 +305,24 @@ def test_in_memory_what_changes_while_changes_are_told_is_told_the_next_time() -
 
         def __exit__(self, *error: object) -> None:
             lock.release()
-            while turns:
+            while turns and threading.current_thread() is threading.main_thread():
                 turns.pop()()
 
     with TaskManager([], store=MemoryStore()) as manager:
-        barrier = threading.Event()
-        first = manager.add(lambda: barrier.wait(10), name="first", threaded=True)
+        begun, barrier = threading.Event(), threading.Event()
+        first = manager.add(lambda: begun.set() or barrier.wait(LIMIT), name="first", threaded=True)
         second = manager.add(lambda: None, name="second", disabled=True)
         position = manager.changes().position
         goes_on = first.trigger()
         store: Any = manager.store
+        assert begun.wait(LIMIT)  # the thread of the body does not come to that lock now
         lock, turns = store._lock, [lambda: store.release(goes_on), lambda: second.trigger()]
         store._lock = Released()
         told_now = manager.changes(position)
         store._lock = lock
         told_next = manager.changes(told_now.position)
         barrier.set()
-        goes_on.wait(10)
+        goes_on.wait(LIMIT)
 
     assert [run.task for run in told_now.runs] == ["first"]
     assert "second" in [run.task for run in told_next.runs]

@@ -270,7 +270,7 @@ def test_a_run_in_another_process_is_watched_to_its_end(
     def sample(region: str) -> str:
         logging.getLogger("app").warning("begun")
         current_run().update_progress(40, "page 4")
-        gone_on.wait(10)
+        gone_on.wait(120)
         return region
 
     gone_on, asked = threading.Event(), elsewhere()
@@ -286,6 +286,7 @@ def test_a_run_in_another_process_is_watched_to_its_end(
     seen: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running.click, "echo", told)
+        patch.setattr(running, "PATIENCE", 60.0)
         ended = cli(asked, "run", "sample", "region=EU")
 
     assert ended.exit_code == 0
@@ -521,6 +522,6 @@ def test_colours_are_for_terminals(manager: TaskManager, monkeypatch: pytest.Mon
 def test_without_the_library_the_extra_is_named() -> None:
     program = "import sys; sys.modules['click'] = None\nimport task.cli"
 
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
 
     assert "task.cli needs the extra 'cli': pip install 'schedule-tasks[cli]'" in ended.stderr

@@ -6,6 +6,7 @@ import datetime
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from task import TaskManager, current_run, every, once
 from task.cli import foreground
+from task.cli import screen as screen_module
 from task.cli.board import draw, look
 from task.cli.screen import Screen
 from task.errors import MissingExtraError
@@ -181,6 +183,29 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_lines_and_the_tasks(
 
     assert terminal.getvalue().endswith("the tasks go on\n")
     assert "\x1b[?1049l" in terminal.getvalue()
+
+
+def test_a_terminal_is_given_back_though_its_picture_is_held_up(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(width: int, height: int) -> list[Text]:
+        drawing.set()
+        assert go_on.wait(60)
+        return [Text("too late")]
+
+    drawing, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(screen_module, "_PATIENCE", 0.01)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 24)))
+    with Screen(draw).shown():
+        assert drawing.wait(60)
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "task-screen"]
+    shown = capfd.readouterr().out
+    go_on.set()
+    thread.join(60)
+
+    assert shown.startswith("\x1b[?1049h")
+    assert shown.endswith("\x1b[?1049l")
+    assert "too late" not in capfd.readouterr().out
 
 
 def test_without_rich_a_terminal_is_refused_with_the_extra_and_plain_lines_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,9 @@ from task.testing import VirtualClock
 UTC = datetime.UTC
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=UTC)
 
+#: How long what will happen may take. Seconds.
+LIMIT = 60.0
+
 pytestmark = pytest.mark.usefixtures("utc")
 
 
@@ -89,7 +92,7 @@ def test_show_tells_everything_of_a_task(manager: TaskManager, clock: VirtualClo
         "",
         "  And writes it down.",
         "",
-        "  Defined at   tests/unit/test_cli_commands.py:62",
+        "  Defined at   tests/unit/test_cli_commands.py:65",
         "  Tags         money, daily",
         "  Schedule     every 10 minutes",
         "  Schedule     every day at 02:30 in Europe/Amsterdam  (30 2 * * *)",
@@ -239,7 +242,7 @@ def test_log_follows_a_run_until_it_ends_and_ends_as_it_does(fails: bool, code: 
     def body() -> None:
         current_run().logger.info("first")
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(LIMIT)
         current_run().logger.info("second")
         if fails:
             raise ValueError("no disk")
@@ -247,7 +250,7 @@ def test_log_follows_a_run_until_it_ends_and_ends_as_it_does(fails: bool, code: 
     with TaskManager([]) as manager:
         manager.add(body, name="sample", threaded=True)
         run = manager.trigger("sample")
-        assert begun.wait(10)
+        assert begun.wait(LIMIT)
         threading.Timer(0.1, go_on.set).start()
         followed = cli(manager, "log", run.id, "--follow")
 
@@ -301,10 +304,10 @@ def test_cancel_ends_a_run_that_waits_and_asks_one_that_runs() -> None:
     with TaskManager([]) as manager:
         manager.add(body, name="sample", max_concurrent=2)
         running, waiting = manager.trigger("sample"), manager.trigger("sample")
-        assert begun.wait(10)
+        assert begun.wait(LIMIT)
         ended = cli(manager, "cancel", waiting.id, "--reason", "wrong region")
         asked = cli(manager, "cancel", running.id)
-        running.wait(10)
+        assert running.wait(LIMIT)
         again = cli(manager, "cancel", running.id)
 
     assert ended.stdout == f"sample cancelled ({waiting.id}): wrong region\n"
@@ -664,9 +667,9 @@ def test_a_run_elsewhere_is_cancelled_without_the_code(
     with TaskManager([], store=on_record) as other:
         other.add(body, name="sample", threaded=True)
         run = other.trigger("sample")
-        assert begun.wait(10)
+        assert begun.wait(LIMIT)
         asked = cli(without_code, "cancel", run.id, "--json")
-        assert run.wait(10)
+        assert run.wait(LIMIT)
 
     assert told(asked)
     assert run.state is RunState.CANCELLED
@@ -683,7 +686,7 @@ def test_what_a_program_did_last_is_in_the_journal_when_it_has_exited(tmp_path: 
         env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).resolve().parents[2])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     looking = TaskManager([], store=url)
 

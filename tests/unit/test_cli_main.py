@@ -118,7 +118,7 @@ def test_what_a_module_prints_is_not_in_the_answer(tmp_path: pathlib.Path) -> No
 def test_without_the_extra_one_line_says_how_to_install_it() -> None:
     program = "import sys, runpy; sys.modules['click'] = None; runpy.run_module('task', run_name='__main__')"
 
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, cwd=ROOT)
 
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "Error: task.cli needs the extra 'cli': pip install 'schedule-tasks[cli]'\n"
@@ -129,7 +129,7 @@ def test_the_console_script_is_the_same_command_line() -> None:
     settings.read(ROOT / "setup.cfg")
     script = settings["options.entry_points"]["console_scripts"].strip()
     ended = subprocess.run(
-        [sys.executable, "-m", "task", "--help"], capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-m", "task", "--help"], capture_output=True, text=True, timeout=120, cwd=ROOT
     )
 
     assert script == "schedule-tasks = task.__main__:main"

@@ -6,9 +6,12 @@ import asyncio
 import datetime
 import os
 import pathlib
+import re
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -23,10 +26,14 @@ from task.doctor.processes import Subject, checks_of_process
 from task.doctor.stores import network_of
 from task.hosting import threads as threads_module
 from task.hosting import zones as zones_module
-from task.models import Pool, Vitals
+from task.models import Pool, Stuck, Vitals
 from task.testing import VirtualClock
 
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
+
+
+#: How long what will happen may take, and what waits may wait. Seconds.
+LIMIT = 120.0
 
 
 def wrong(found: Iterable[Diagnosis]) -> list[tuple[str, str]]:
@@ -103,15 +110,15 @@ def test_a_body_that_blocks_the_event_loop_is_named(wait_for: Callable[[Callable
     manager, go_on = TaskManager([]), threading.Event()
 
     async def block() -> None:
-        go_on.wait(20)
+        go_on.wait(LIMIT)
 
     manager.add(block, name="block")
     with manager:
         run = manager.trigger("block")
-        wait_for(lambda: any("blocked the event loop" in cause for cause in manager.health.causes))
+        wait_for(lambda: any("'block' blocked the event loop" in cause for cause in manager.health.causes))
         found = one_of(diagnose(manager), "loop")
         go_on.set()
-        run.wait(5)
+        assert run.wait(LIMIT)
 
     assert found.state == "problem"
     assert found.found == "Task 'block' blocked the event loop, and kept 0 other runs waiting."
@@ -120,14 +127,14 @@ def test_a_body_that_blocks_the_event_loop_is_named(wait_for: Callable[[Callable
 
 def test_a_full_pool_is_found_with_how_many_wait(wait_for: Callable[[Callable[[], bool]], None]) -> None:
     manager, go_on = TaskManager([], max_workers=2), threading.Event()
-    wait = manager.add(lambda: go_on.wait(20), name="wait", threaded=True, overlap="allow")
+    wait = manager.add(lambda: go_on.wait(LIMIT), name="wait", threaded=True, overlap="allow")
     with manager:
         runs = [wait.trigger() for _ in range(5)]
-        wait_for(lambda: len([run for run in runs if run.state == "running"]) == 2)
+        wait_for(lambda: [(pool.running, pool.waiting) for pool in manager.vitals().pools] == [(2, 3)])
         found = one_of(diagnose(manager), "threads")
         go_on.set()
         for run in runs:
-            run.wait(5)
+            assert run.wait(LIMIT)
 
     assert found.state == "warning"
     assert found.found == "3 runs wait for a place on threads: all 2 are taken."
@@ -143,15 +150,20 @@ def test_a_body_that_hangs_is_shown_with_where_it_is_and_with_no_text_of_its_cod
 
     def wait_for_the_other_side() -> None:
         secret = "hunter2"  # noqa: F841 - it must not be told
-        go_on.wait(20)
+        go_on.wait(LIMIT)
 
     def sync() -> None:
         wait_for_the_other_side()
 
+    def waits(stuck: Sequence[Stuck]) -> bool:
+        """Whether it is where it stays."""
+        return [place.rpartition(" ")[2] for one in stuck for place in one.stack][-2:] == ["wait", "wait"]
+
     manager.add(sync, name="sync", timeout=0.05)
     with manager:
         manager.trigger("sync")
-        wait_for(lambda: bool(manager.vitals().stuck) and [pool.waiting for pool in manager.vitals().pools] == [0])
+        wait_for(lambda: waits(manager.vitals().stuck))
+        wait_for(lambda: [(pool.written_off, pool.waiting) for pool in manager.vitals().pools] == [(1, 0)])
         stuck = manager.vitals().stuck[0]
         found, text = one_of(diagnose(manager), "stuck"), manager.vitals().as_json()
         threads = [one for one in diagnose(manager) if one.check == "threads"]
@@ -216,6 +228,9 @@ def test_a_source_file_that_changed_after_it_was_imported_is_named(
     (tmp_path / "shop_jobs" / "prices.py").write_text("PRICE = 1\n")
     (tmp_path / "shop_jobs" / "tasks.py").write_text("from shop_jobs import prices\ndef pull(): return prices.PRICE\n")
     monkeypatch.syspath_prepend(tmp_path)
+    for name in ("shop_jobs", "shop_jobs.prices", "shop_jobs.tasks"):  # they go with this test
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        del sys.modules[name]
     import shop_jobs.tasks  # type: ignore[import-not-found]
 
     manager = TaskManager([], clock=clock)
@@ -618,8 +633,6 @@ def test_a_manager_that_cannot_tell_of_itself_lives_all_the_same(
 
 
 def test_what_is_told_is_bounded() -> None:
-    from task.models import Stuck
-
     stuck = tuple(Stuck("task" * 50, "id", "2026-05-04", False, ("file.py:1 function" * 16,) * 12) for _ in range(8))
     causes = tuple("because " * 37 for _ in range(20))
     long = Vitals(state="running", pid=1, causes=causes, stuck=stuck, changed_files=tuple(["f" * 300] * 20))
@@ -660,7 +673,10 @@ def test_the_clock_is_compared_with_that_of_the_database(postgres_url: str) -> N
     manager.store.close()
     right.store.close()
 
-    assert (found.state, found.found) == ("warning", "Its clock is 30.0 s behind the store's.")
+    assert found.state == "warning"
+    told = re.fullmatch(r"Its clock is ([\d.]+) s behind the store's\.", found.found)
+    assert told is not None
+    assert 25 < float(told[1]) < 35  # what it takes to ask is halved
     assert found.cure.startswith("Set the clock, and keep it set (chrony, systemd-timesyncd).")
     assert well.state == "well"
 
@@ -670,9 +686,9 @@ def test_an_examination_is_quick(manager: TaskManager, clock: VirtualClock) -> N
         manager.add(lambda: None, every(10).seconds, name=f"task {number}")
     with manager:
         clock.advance(seconds=30)
-        began = time.process_time()
+        began = time.thread_time()
         diagnose(manager)
-        took = time.process_time() - began
+        took = time.thread_time() - began
 
     assert took < 1.0
 

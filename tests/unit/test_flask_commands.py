@@ -11,7 +11,7 @@ from click.shell_completion import ShellComplete
 from flask import Flask, current_app
 from flask.cli import FlaskGroup, ScriptInfo
 
-from task import TaskManager, every
+from task import MemoryStore, TaskManager, every
 from task.flask import FlaskTasks, allow_anyone
 
 
@@ -34,6 +34,23 @@ def test_the_commands_are_on_the_store_of_the_application_and_start_no_loop(tmp_
     assert app.extensions["tasks"].manager.state == "stopped"
     assert not app.extensions["tasks"].manager["sample"].is_enable
     manager.store.close()
+
+
+@pytest.mark.parametrize(
+    "words", [["disable", "sample"], ["enable", "sample"], ["recurring", "create", "nightly", "--task", "sample"]]
+)
+def test_a_record_in_memory_is_steered_only_where_the_tasks_run(words: list[str], tmp_path: pathlib.Path) -> None:
+    manager = TaskManager([], store=MemoryStore())
+    manager.add(lambda: None, name="sample")
+    app = make_app(manager, tmp_path)
+
+    elsewhere = app.test_cli_runner().invoke(args=["tasks", *words])
+    with manager:
+        here = app.test_cli_runner().invoke(args=["tasks", *words])
+
+    assert (elsewhere.exit_code, elsewhere.stdout) == (2, "")
+    assert "cannot be steered from another process, as the record of each is in its memory." in elsewhere.stderr
+    assert here.exit_code == 0, here.output
 
 
 def test_trigger_is_also_called_run(tmp_path: pathlib.Path) -> None:

@@ -25,6 +25,9 @@ from task.errors import StoreError
 from task.flask import FlaskTasks
 from task.stores import MemoryStore
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 WaitFor = Callable[[Callable[[], bool]], None]
 
 
@@ -72,7 +75,7 @@ def no_start_comes(app: flask.Flask) -> bool:
     """Whether it neither runs nor is about to."""
     coming = [thread for thread in threading.enumerate() if thread.name == "task-start"]
     for thread in coming:
-        thread.join(5)
+        thread.join(LIMIT)
     return manager_of(app).state == "stopped"
 
 
@@ -387,7 +390,7 @@ def test_a_look_at_a_stack_that_changes_is_no_sign_that_the_factory_has_returned
 
     def factory() -> flask.Flask:
         app = create_app()
-        looked_often.wait(5)
+        looked_often.wait(LIMIT)
         return app
 
     monkeypatch.setattr(sys, "_current_frames", frames)
@@ -430,7 +433,7 @@ def starts():
 
 def worker():
     for start in starts():
-        start.join(20)
+        start.join(60)
     print("worker", manager.health.state, flush=True)  # before the fork: else the child says it, too
     in_child(lambda: print("child of the worker", manager.health.state, threading.active_count()))
     manager.stop()
@@ -445,7 +448,7 @@ in_child(worker)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_the_children_of_a_master_run_it_and_those_that_help_a_body_do_not(tmp_path: pathlib.Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORKS, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", FORKS, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
     told = ["master stopped 0", "worker running", "child of the worker forked 1"]
     assert done.stdout.splitlines() == told, done.stderr

@@ -9,6 +9,7 @@ import datetime
 import gc
 import inspect
 import logging
+import pathlib
 import pickle
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import schedule
+from databases import sqlite_url
 
 from task import (
     CancelJob,
@@ -37,7 +39,11 @@ from task import (
 from task.executors import ThreadPool
 from task.log import logger
 from task.runs import Run
+from task.stores.sql import book, ledger
 from task.testing import VirtualClock
+
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
 
 Wait = Callable[[Callable[[], bool]], None]
 
@@ -129,7 +135,7 @@ def test_a_thread_that_cannot_be_started_costs_that_run_only(wait_for: Wait, mon
 def test_a_pool_does_with_the_threads_that_it_could_start(monkeypatch: pytest.MonkeyPatch, wait_for: Wait) -> None:
     pool, done, leave = ThreadPool("test", 4), [], threading.Event()
     run = Run("sample", "manual", datetime.datetime.now(datetime.UTC))
-    pool.submit(lambda _: leave.wait(5), run)
+    pool.submit(lambda _: leave.wait(LIMIT), run)
     monkeypatch.setattr(threading.Thread, "start", lambda thread: (_ for _ in ()).throw(RuntimeError("no more")))
     pool.submit(lambda _: done.append(1), run)
     leave.set()
@@ -187,24 +193,28 @@ def test_a_schedule_that_breaks_while_late_slots_are_looked_for_is_shown_broken(
         assert manager.runs("good")
 
 
-def test_a_run_of_before_a_stop_does_not_release_the_entry_of_the_next(wait_for: Wait) -> None:
+def test_a_run_of_before_a_stop_does_not_release_the_entry_of_the_next() -> None:
     manager = TaskManager([])
-    leave, entered = threading.Event(), threading.Event()
+    leave, entered, workers = threading.Event(), threading.Event(), list[threading.Thread]()
 
     def body() -> None:
+        mine = leave
+        workers.append(threading.current_thread())
         entered.set()
-        leave.wait(10)
+        mine.wait(LIMIT)
 
     manager.add(body, every(0.05).seconds, name="sample", fixed_delay=True, threaded=True)
     manager.run()
-    assert entered.wait(5)
+    assert entered.wait(LIMIT)
     manager.stop(timeout=0)
     old_leave, leave = leave, threading.Event()
     entered.clear()
     manager.run()
-    assert entered.wait(5)
+    assert entered.wait(LIMIT)
     old_leave.set()
-    wait_for(lambda: len(manager._pipeline.active()) == 1)
+    workers[0].join(LIMIT)  # it has settled its run, and ends as its pool is closed
+    assert not workers[0].is_alive()
+    assert len(manager._pipeline.active()) == 1
     entry = manager["sample"].binding.entry
     assert entry is not None
     assert entry.held
@@ -215,7 +225,7 @@ def test_a_run_of_before_a_stop_does_not_release_the_entry_of_the_next(wait_for:
 def test_ctrl_c_while_it_stops_leaves_it_stopped(wait_for: Wait, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = TaskManager([])
     leave = threading.Event()
-    manager.add(lambda: leave.wait(10), name="sample", threaded=True)
+    manager.add(lambda: leave.wait(LIMIT), name="sample", threaded=True)
     manager.run()
     run = manager["sample"].trigger()
     wait_for(lambda: run.state == "running")
@@ -583,7 +593,7 @@ def test_threads_that_call_a_new_function_at_once_meet_one_guard(monkeypatch: py
 
     def together(self: Any) -> Any:
         binding = make(self)
-        made.wait(5)  # both threads have made a ledger before either is kept
+        made.wait(LIMIT)  # both threads have made a ledger before either is kept
         return binding
 
     monkeypatch.setattr(type(sample), "_bound_privately", together)
@@ -592,7 +602,7 @@ def test_threads_that_call_a_new_function_at_once_meet_one_guard(monkeypatch: py
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(LIMIT)
     assert found[0] is found[1]
 
 
@@ -618,3 +628,22 @@ def test_a_ctrl_c_that_comes_while_a_line_is_logged_reaches_the_program() -> Non
             logger.warning("the program is ending")
     finally:
         library.removeHandler(handler)
+
+
+def test_a_direct_call_waits_for_a_ledger_that_is_slow_to_note_its_start(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = book.start
+
+    def slowly(*given: Any) -> bool:
+        threading.Event().wait(0.5)
+        return begin(*given)
+
+    monkeypatch.setattr(ledger, "LITTLE_PATIENCE", 0.05)
+    monkeypatch.setattr(ledger, "PATIENCE", 60.0)
+    with TaskManager([], store=sqlite_url(tmp_path)) as manager:
+        sample = manager.add(lambda: 5, name="sample")
+        monkeypatch.setattr(book, "start", slowly)
+
+        assert sample() == 5
+    manager.store.close()

@@ -16,6 +16,9 @@ from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
 
+#: How long what will happen may take. Seconds.
+LIMIT = 60.0
+
 
 class Outside:
     """A server on loopback that is pinged."""
@@ -37,7 +40,7 @@ class Outside:
                 outside.heard.append(f"{self.command} {self.path}")
                 outside.at_once += 1
                 outside.most_at_once = max(outside.most_at_once, outside.at_once)
-                outside.answers.wait(5)
+                outside.answers.wait(LIMIT)
                 outside.at_once -= 1
                 self.send_response(outside.status)
                 if outside.location:
@@ -61,11 +64,13 @@ class Outside:
         self.gone.set()
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(5)
+        self.thread.join(LIMIT)
 
 
 @pytest.fixture
-def outside() -> Iterator[Outside]:
+def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside]:
+    """It is asked by somebody who is as patient as a busy machine takes."""
+    monkeypatch.setattr(heartbeat_module, "TIMEOUT", LIMIT)
     made = Outside()
     yield made
     made.close()
@@ -110,7 +115,7 @@ def test_an_outage_is_logged_once_and_its_end_once_without_the_path(
         outside.status = 200
         clock.advance(minutes=3)
 
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [text for text in caplog.messages if "heartbeat" in text] == [
         "The heartbeat to 127.0.0.1 fails: HTTPError: HTTP Error 500: Internal Server Error; it is tried again",
         "The heartbeat to 127.0.0.1 is heard again",
     ]
@@ -124,7 +129,8 @@ def test_a_server_that_hangs_is_asked_once_at_a_time_and_keeps_nobody(outside: O
     manager.add(lambda: ran.append(1), every(0.05).seconds, name="other")
     with manager:
         wait_for(lambda: len(ran) > 10)
-        assert (len(outside.heard), manager.health.healthy) == (1, True)
+        assert len(outside.heard) == 1
+        wait_for(lambda: manager.health.healthy)
         outside.answers.set()
         wait_for(lambda: len(outside.heard) > 3)
 
@@ -158,10 +164,10 @@ def test_what_comes_with_a_redirect_is_not_read(outside: Outside, status: int) -
     pinging = threading.Thread(target=ping)
 
     pinging.start()
-    pinging.join(4)
+    pinging.join(LIMIT)
     ended = not pinging.is_alive()
     outside.gone.set()
-    pinging.join(5)
+    pinging.join(LIMIT)
 
     assert ended
 
@@ -210,4 +216,4 @@ def test_a_function_that_raises_or_exits_is_called_again(clock: VirtualClock, ca
         clock.advance(minutes=2)
 
     assert len(calls) == 3
-    assert len(caplog.records) == 1
+    assert len([text for text in caplog.messages if "heartbeat" in text]) == 1

@@ -56,14 +56,14 @@ def test_of_many_who_open_it_at_once_one_does(store: Store) -> None:
     barrier, opened = threading.Barrier(4), []
 
     def open_it() -> None:
-        barrier.wait(5)
+        barrier.wait(60)
         opened.extend(store.open_incidents([found()]))
 
     threads = [threading.Thread(target=open_it) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert len(opened) == 1
 

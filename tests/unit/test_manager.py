@@ -6,8 +6,9 @@ import datetime
 import json
 import logging
 import sys
+import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -259,6 +260,21 @@ def test_stop_and_run_again_works_and_what_came_due_meanwhile_is_on_record(
         newest = manager.runs("sample")
     assert [str(run.state) for run in newest] == ["succeeded", "succeeded", "missed", "succeeded", "succeeded"]
     assert newest[2].as_dict()["count"] == 359
+
+
+def test_a_stop_from_inside_a_run_that_comes_late_does_not_end_the_next_start(
+    wait_for: Callable[[Callable[[], bool]], None],
+) -> None:
+    manager = TaskManager([])
+    stops = manager.add(manager.stop, name="stops")
+    manager.run()
+    with manager._lifecycle.lock:  # what the body has asked for waits here
+        assert stops.trigger().wait(60)
+        manager.stop()
+        manager.run()
+    wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == "task-stop"])
+    assert manager.state == "running"
+    manager.stop()
 
 
 def test_two_managers_on_one_scheduler_the_second_is_refused(clock: VirtualClock) -> None:

@@ -94,7 +94,7 @@ def test_a_record_keeps_its_exception_its_values_and_its_place(caplog: pytest.Lo
     except ValueError:
         logger.exception("Failed after %d seconds on %r", 3, "disk")
 
-    [record] = caplog.records
+    [record] = [record for record in caplog.records if record.name == "task"]
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ValueError)
     assert (record.msg, record.args) == ("Failed after %d seconds on %r", (3, "disk"))

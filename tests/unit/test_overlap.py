@@ -11,6 +11,9 @@ import pytest
 from task import DeclarationError, DeclarationTypeError, ManagerStateError, TaskManager, current_run, every, run_skipped
 from task.testing import VirtualClock
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 WaitFor = Callable[[Callable[[], bool]], None]
 
 
@@ -50,7 +53,7 @@ def test_queue_keeps_one_and_runs_it_when_the_other_has_ended(manager: TaskManag
 
 def test_a_waiting_run_says_what_it_waits_for_and_can_be_cancelled() -> None:
     manager, gate = TaskManager([]), threading.Event()
-    slow = manager.add(lambda: gate.wait(10), name="slow", threaded=True, overlap="queue")
+    slow = manager.add(lambda: gate.wait(LIMIT), name="slow", threaded=True, overlap="queue")
     with manager:
         first, second = slow.trigger(), slow.trigger()
         assert (second.state, second.reason, second.waiting) == ("queued", "already running", True)
@@ -58,8 +61,8 @@ def test_a_waiting_run_says_what_it_waits_for_and_can_be_cancelled() -> None:
         assert (second.state, second.reason) == ("cancelled", "not wanted")
         third = slow.trigger()
         gate.set()
-        assert first.result(5) is True
-        assert third.result(5) is True
+        assert first.result(LIMIT) is True
+        assert third.result(LIMIT) is True
 
 
 def test_cancel_previous_asks_the_old_one_and_starts_when_it_has_ended(wait_for: WaitFor) -> None:
@@ -83,9 +86,9 @@ def test_cancel_previous_asks_the_old_one_and_starts_when_it_has_ended(wait_for:
         wait_for(lambda: first.state == "running")
         second = slow.trigger(number=2)
         third = slow.trigger(number=3)
-        assert third.result(5) == 3
+        assert third.result(LIMIT) == 3
         assert (first.state, first.reason) == ("cancelled", "a newer run takes its place")
-        assert second.wait(5)
+        assert second.wait(LIMIT)
         assert second.state == "cancelled"
     assert max(most) == 1
 
@@ -150,27 +153,27 @@ def test_a_direct_call_never_waits(manager: TaskManager, clock: VirtualClock) ->
 
 def test_runs_that_wait_are_cancelled_when_the_manager_stops(manager: TaskManager) -> None:
     real, gate = TaskManager([]), threading.Event()
-    slow = real.add(lambda: gate.wait(10), name="slow", threaded=True, overlap="queue")
+    slow = real.add(lambda: gate.wait(LIMIT), name="slow", threaded=True, overlap="queue")
     real.run()
     _, second = slow.trigger(), slow.trigger()
     gate.set()
     real.stop()
     assert second.state in ("cancelled", "succeeded")
     real.run()
-    assert slow.trigger().result(5) is True
+    assert slow.trigger().result(LIMIT) is True
     real.stop()
 
 
 def test_the_highest_priority_goes_first_and_then_the_oldest() -> None:
     manager, gate, order = TaskManager([], max_workers=1), threading.Event(), list[str]()
-    blocker = manager.add(lambda: gate.wait(10), name="blocker", threaded=True)
+    blocker = manager.add(lambda: gate.wait(LIMIT), name="blocker", threaded=True)
     for name, priority in (("low", -1), ("first", 0), ("second", 0), ("high", 5)):
         manager.add(lambda name=name: order.append(name), name=name, threaded=True, priority=priority)
     with manager:
         blocker.trigger()
         runs = [manager.trigger(name) for name in ("low", "first", "second", "high")]
         gate.set()
-        assert all(run.wait(5) for run in runs)
+        assert all(run.wait(LIMIT) for run in runs)
     assert order == ["high", "first", "second", "low"]
 
 

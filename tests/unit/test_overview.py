@@ -12,6 +12,9 @@ from task import ParameterError, Run, TaskManager, UnknownTaskError, cron, every
 from task.overview import Cell, Overview, Problem, ScheduleText
 from task.testing import VirtualClock
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 UTC = datetime.UTC
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -174,7 +177,7 @@ def test_what_another_process_does_is_seen_with_the_next_question(store_url: str
 
     with there:
         before = overview.tasks().cards[0]
-        there.trigger("sample").result(5)
+        there.trigger("sample").result(LIMIT)
         there["sample"].disable(by="ada")
         card = overview.tasks().cards[0]
 
@@ -396,19 +399,19 @@ def test_a_run_that_was_lost_is_a_problem_until_another_has_ended() -> None:
     @manager.task(threaded=True)
     def sample() -> None:
         started.set()
-        assert ends.wait(30)
+        assert ends.wait(LIMIT)
 
     overview = Overview(manager)
     with manager:
         run = sample.trigger()
-        assert started.wait(5)
+        assert started.wait(LIMIT)
         manager.stop(timeout=0)
     ends.set()
 
     with manager:
         (problem,) = overview.problems()
         assert (problem.kind, problem.task, problem.run_id) == ("lost", "sample", run.id)
-        sample.trigger().result(5)
+        sample.trigger().result(LIMIT)
         assert overview.problems() == ()
 
 

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from task import NoRunError, RunCancelled, RunState, TaskManager, current_run, every
+from task import NoRunError, Run, RunCancelled, RunState, TaskManager, current_run, every
+from task.models import lifecycle
 from task.pipeline import describe
 from task.testing import VirtualClock
+
+#: How long what will happen is waited for. Seconds.
+LIMIT = 60.0
 
 
 class UnprintableError(Exception):
@@ -230,13 +234,13 @@ def test_a_hung_body_leaves_the_others_on_time(wait_for: Callable[[Callable[[], 
     clock = VirtualClock(threads=True)
     manager = TaskManager([], clock=clock, max_workers=2)
     leave = threading.Event()
-    hung = manager.add(lambda: leave.wait(10), every(10).seconds, name="hung", threaded=True)
+    hung = manager.add(lambda: leave.wait(LIMIT), every(10).seconds, name="hung", threaded=True)
     manager.add(lambda: None, every(10).seconds, name="good", threaded=True)
     with manager:
         for number in range(1, 4):
             clock.advance(seconds=10)
             wait_for(lambda number=number: len(manager.runs("good", "succeeded")) == number)  # type: ignore[misc]
-        assert hung.is_running
+            wait_for(lambda: hung.is_running)
         assert [(str(run.state), run.count) for run in manager.runs("hung")] == [("skipped", 2), ("running", 1)]
         leave.set()
         wait_for(lambda: not hung.is_running)
@@ -249,7 +253,7 @@ def test_with_all_workers_hung_slots_are_on_record_and_health_names_the_culprits
     manager = TaskManager([], clock=clock, max_workers=4)
     leave = threading.Event()
     for number in range(4):
-        manager.add(lambda: leave.wait(10), every(10).seconds, name=f"hung {number}", threaded=True)
+        manager.add(lambda: leave.wait(LIMIT), every(10).seconds, name=f"hung {number}", threaded=True)
     manager.add(lambda: None, every(15).seconds, name="good", threaded=True)
     with manager:
         clock.advance(seconds=10)
@@ -269,10 +273,20 @@ def test_with_all_workers_hung_slots_are_on_record_and_health_names_the_culprits
 
 
 def test_stop_cancels_what_is_queued_asks_what_runs_and_loses_the_rest(
-    wait_for: Callable[[Callable[[], bool]], None],
+    wait_for: Callable[[Callable[[], bool]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = TaskManager([], max_workers=2)
     leave, looked = threading.Event(), threading.Event()
+    await_all = manager._lifecycle._await
+
+    def patiently(asked: list[Run], timeout: float) -> None:
+        """The one that listens has more time than the machine is ever held up for."""
+        for run in asked:
+            if run.task == "cooperative" and run.asked is not None:
+                run.wait(LIMIT)
+        await_all(asked, timeout)
+
+    monkeypatch.setattr(manager._lifecycle, "_await", patiently)
 
     def cooperative() -> None:
         while True:
@@ -280,7 +294,7 @@ def test_stop_cancels_what_is_queued_asks_what_runs_and_loses_the_rest(
             looked.wait(0.01)
 
     manager.add(cooperative, name="cooperative", threaded=True)
-    manager.add(lambda: leave.wait(20), name="deaf", threaded=True)
+    manager.add(lambda: leave.wait(LIMIT), name="deaf", threaded=True)
     manager.add(lambda: None, name="waiting", threaded=True)
     manager.run()
     runs = [manager[name].trigger() for name in ("cooperative", "deaf", "waiting")]
@@ -291,8 +305,9 @@ def test_stop_cancels_what_is_queued_asks_what_runs_and_loses_the_rest(
 
 
 def test_stopping_cancels_async_bodies_and_runs_their_finally(
-    wait_for: Callable[[Callable[[], bool]], None],
+    wait_for: Callable[[Callable[[], bool]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lifecycle, "CANCEL_TIMEOUT", LIMIT)
     manager = TaskManager([])
     cleaned: list[int] = []
 
@@ -316,7 +331,7 @@ def test_a_late_result_of_a_lost_run_is_discarded(
 ) -> None:
     manager = TaskManager([])
     leave = threading.Event()
-    manager.add(lambda: leave.wait(20), name="deaf", threaded=True)
+    manager.add(lambda: leave.wait(LIMIT), name="deaf", threaded=True)
     manager.run()
     run = manager["deaf"].trigger()
     wait_for(lambda: run.state == "running")
@@ -347,3 +362,38 @@ def test_a_traceback_begins_at_the_body_and_ends_with_the_notes(manager: TaskMan
     assert run.traceback is not None
     assert run.traceback.count("File ") == 1
     assert run.traceback.endswith("ValueError: no\nlook at the configuration")
+
+
+@pytest.mark.parametrize("kind", ["serial", "threaded", "async"])
+def test_stopping_waits_for_the_callbacks_of_runs_that_have_ended(kind: str) -> None:
+    called = []
+
+    async def body() -> None: ...
+
+    def call_back(run: Run) -> None:
+        while manager.state == "running":
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.2)  # a stop that does not wait is over by then
+        called.append(str(run.state))
+
+    manager = TaskManager([])
+    options: Any = {"threaded": True} if kind == "threaded" else {}
+    manager.add(body if kind == "async" else lambda: None, name="sample", on_complete=call_back, **options)
+    with manager:
+        manager.trigger("sample").result(timeout=60)
+
+    assert called == ["succeeded"]
+
+
+def test_stopping_waits_no_longer_for_a_callback_than_it_was_told() -> None:
+    released = threading.Event()
+    manager = TaskManager([])
+    manager.add(lambda: None, name="sample", on_complete=lambda: released.wait(60))
+    manager.run()
+    manager.trigger("sample").result(timeout=60)
+
+    manager.stop(timeout=0.05)
+
+    assert not released.is_set()
+    assert manager.state == "stopped"
+    released.set()

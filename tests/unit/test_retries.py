@@ -425,7 +425,7 @@ except DeclarationTypeError:
 else:
     raise AssertionError
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=10)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_module_of_the_users_called_tenacity_is_not_mistaken(monkeypatch: pytest.MonkeyPatch) -> None:

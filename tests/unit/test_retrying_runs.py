@@ -32,10 +32,14 @@ from task import (
     task_disabled,
 )
 from task.executors import Work
+from task.models import lifecycle
 from task.pipeline import withdrawal
 from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
+
+#: How long what will happen is waited for. Seconds.
+LIMIT = 60.0
 
 
 def failing(times: int, then: Any = "done") -> Callable[[], Any]:
@@ -102,15 +106,17 @@ def test_a_run_that_succeeds_in_a_later_attempt_has_succeeded(manager: TaskManag
 
 
 def test_no_thread_sleeps_while_a_retry_waits(wait_for: WaitFor) -> None:
-    manager = TaskManager([], max_workers=1)
+    clock = VirtualClock(threads=True)
+    manager = TaskManager([], clock=clock, max_workers=1)
     retried = manager.add(failing(1), name="retried", retry=3, threaded=True)
     other = manager.add(lambda: "other", name="other", threaded=True)
     with manager:
         waiting = retried.trigger()
-        wait_for(lambda: waiting.state == "retrying")
-        assert other.trigger().result(5) == "other"
+        wait_for(lambda: waiting.timer is not None)
+        assert other.trigger().result(LIMIT) == "other"
         assert waiting.state == "retrying"
-        assert waiting.result(10) == "done"
+        clock.advance(seconds=1)
+        assert waiting.result(LIMIT) == "done"
 
 
 def test_a_retrying_run_keeps_the_place_of_its_task(manager: TaskManager, clock: VirtualClock) -> None:
@@ -155,7 +161,8 @@ def test_a_waiting_retry_is_ended_at_once(manager: TaskManager, clock: VirtualCl
         run.result()
 
 
-def test_a_failure_while_the_manager_stops_is_not_repeated() -> None:
+def test_a_failure_while_the_manager_stops_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "CANCEL_TIMEOUT", LIMIT)
     manager, begun = TaskManager([]), threading.Event()
 
     def body() -> None:
@@ -168,7 +175,7 @@ def test_a_failure_while_the_manager_stops_is_not_repeated() -> None:
     sample = manager.add(body, name="sample", retry=3, threaded=True)
     manager.run()
     run = sample.trigger()
-    assert begun.wait(5)
+    assert begun.wait(LIMIT)
     manager.stop(timeout=0)
     assert (run.state, run.attempt) == ("failed", 1)
 
@@ -321,20 +328,21 @@ def test_a_thread_past_its_limit_loses_its_run_and_keeps_its_task(kind: str, wai
     other = manager.add(lambda: "other", name="other", threaded=True)
     with manager:
         run = sample.trigger()
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         assert run.state == "timed_out"
-        assert other.trigger().result(5) == "other"  # the place in the pool was given back
+        assert other.trigger().result(LIMIT) == "other"  # the place in the pool was given back
         if kind != "looks":
             assert (run.overrunning, sample.is_running) == (True, True)
             assert sample.trigger().reason == "already running"  # the task's place was not
         gate.set()
-        wait_for(lambda: not sample.is_running)
+        wait_for(lambda: not sample.is_running and bool(failed))
         assert (run.state, failed) == ("timed_out", ["timed_out"])
-        assert sample.trigger().wait(5)
+        assert sample.trigger().wait(LIMIT)
 
 
 def test_the_next_attempt_waits_for_the_body_that_overran(wait_for: WaitFor) -> None:
-    manager, gates = TaskManager([]), [threading.Event(), threading.Event()]
+    clock = VirtualClock(threads=True)
+    manager, gate, begun = TaskManager([], clock=clock), threading.Event(), threading.Event()
     under_way: list[int] = []
     most: list[int] = []
 
@@ -342,20 +350,27 @@ def test_the_next_attempt_waits_for_the_body_that_overran(wait_for: WaitFor) -> 
         attempt = current_run().attempt
         under_way.append(attempt)
         most.append(len(under_way))
+        begun.set()
         if attempt == 1:
-            gates[0].wait(10)
+            gate.wait(LIMIT)
         under_way.remove(attempt)
         return attempt
 
+    def is_due_again() -> bool:
+        clock.advance(seconds=0)
+        return run.due_again
+
     sample = manager.add(
-        body, name="sample", threaded=True, timeout=0.1, retry=Retrying(stop=stop_after_attempt(2), wait=wait_fixed(0))
+        body, name="sample", threaded=True, timeout=5, retry=Retrying(stop=stop_after_attempt(2), wait=wait_fixed(0))
     )
     with manager:
         run = sample.trigger()
-        wait_for(lambda: run.due_again)
+        assert begun.wait(LIMIT)
+        clock.advance(seconds=5)
+        wait_for(is_due_again)
         assert run.state == "retrying"
-        gates[0].set()
-        assert run.result(5) == 2
+        gate.set()
+        assert run.result(LIMIT) == 2
     assert most == [1, 1]
 
 
@@ -367,38 +382,41 @@ def test_an_overrunning_body_is_reported_with_its_stack(
 
     def body() -> None:
         begun.set()
-        gate.wait(10)
+        gate.wait(LIMIT)
 
     sample = manager.add(body, name="sample", threaded=True, timeout=5)
     with manager, caplog.at_level(logging.WARNING):
         run = sample.trigger()
-        assert begun.wait(5)
+        assert begun.wait(LIMIT)
         clock.advance(seconds=5)
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         clock.advance(seconds=60)
         wait_for(lambda: "goes on past its limit of 5 seconds" in caplog.text)
-        assert "gate.wait(10)" in caplog.text
+        assert "gate.wait(LIMIT)" in caplog.text
         clock.advance(seconds=60)
         wait_for(lambda: caplog.text.count("goes on past its limit of 5 seconds") == 2)
         gate.set()
-        wait_for(lambda: "what it returned is discarded" in caplog.text)
+        wait_for(lambda: "what it returned is discarded" in caplog.text and not run.overrunning)
         clock.advance(minutes=5)
-        assert caplog.text.count("goes on past its limit of 5 seconds") == 2
+    assert caplog.text.count("goes on past its limit of 5 seconds") == 2
 
 
 def test_so_many_threads_are_replaced_and_no_more(wait_for: WaitFor) -> None:
-    manager, gate = TaskManager([], max_workers=1), threading.Event()
-    hung = manager.add(lambda: gate.wait(20), name="hung", threaded=True, timeout=0.05, overlap="allow")
+    clock = VirtualClock(threads=True)
+    manager, gate = TaskManager([], clock=clock, max_workers=1), threading.Event()
+    hung = manager.add(lambda: gate.wait(10 * LIMIT), name="hung", threaded=True, timeout=5, overlap="allow")
     with manager:
         runs = [hung.trigger() for _ in range(17)]
         for run in runs:
-            assert run.wait(10)
+            wait_for(lambda run=run: run.timer is not None)  # type: ignore[misc]  # its limit
+            clock.advance(seconds=5)
+            assert run.wait(LIMIT)
             assert run.state == "timed_out"
         late = hung.trigger()
         assert not late.wait(0.2)
         assert late.state == "queued"  # sixteen were replaced; the seventeenth keeps the last place
         gate.set()
-        assert late.result(5) is True
+        assert late.result(LIMIT) is True
 
 
 # Cancelling.
@@ -422,7 +440,7 @@ def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_looks(wait_
         assert queued.cancel()
         assert (queued.state, queued.reason) == ("cancelled", "cancelled")
         assert running.cancel("by hand")
-        assert running.wait(5)
+        assert running.wait(LIMIT)
         assert (running.state, running.reason) == ("cancelled", "by hand")
         assert not running.cancel()
         with pytest.raises(RunCancelled, match="by hand"):
@@ -449,12 +467,12 @@ def test_cancelling_at_the_very_end_leaves_one_final_state_and_a_whole_pool() ->
         for _ in range(5_000):
             first, second = sample.trigger(), sample.trigger()
             first.cancel()
-            assert first.wait(5)
-            assert second.wait(5)
+            assert first.wait(LIMIT)
+            assert second.wait(LIMIT)
             assert first.state in ("cancelled", "succeeded")
             assert second.state == "succeeded"
         assert manager.store.active() == []
-        assert sample.trigger().result(5) is None
+        assert sample.trigger().result(LIMIT) is None
 
 
 # Two things at the same moment.
@@ -468,15 +486,15 @@ def test_a_cancelled_body_that_goes_on_past_its_limit_is_not_repeated(wait_for: 
     def deaf() -> None:
         bodies.append(1)
         begun.set()
-        gate.wait(10)
+        gate.wait(LIMIT)
 
     sample = manager.add(deaf, name="sample", threaded=True, timeout=5, retry=3)
     with manager:
         run = sample.trigger()
-        assert begun.wait(5)
+        assert begun.wait(LIMIT)
         assert run.cancel("by hand")
         clock.advance(seconds=5)
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         assert (run.state, run.asked) == ("timed_out", "by hand")
         gate.set()
         wait_for(lambda: not sample.is_running)
@@ -494,14 +512,14 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         attempts.append(current_run().attempt)
         if attempts == [1]:
             begun.set()
-            gate.wait(10)
+            gate.wait(LIMIT)
         return len(attempts)
 
     retry: Any = 3 if ending == "fails" else None  # past its limit, the first attempt has failed
     sample = manager.add(body, name="sample", threaded=True, timeout=5, retry=retry)
     with manager:
         run = sample.trigger()
-        assert begun.wait(5)
+        assert begun.wait(LIMIT)
         executors = manager._pipeline.executors
         assert executors is not None
         threads = executors.threads
@@ -515,8 +533,10 @@ def test_a_body_that_ends_as_it_is_found_to_overrun_does_not_overrun(ending: str
         threads.replace = replace_when_it_has_ended  # type: ignore[method-assign]  # a moment of the test's choice
         clock.advance(seconds=5)
         wait_for(lambda: not run.overrunning)
+        if ending == "fails":
+            wait_for(lambda: run.timer is not None)  # the next attempt
         clock.advance(seconds=2)
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         assert (run.state, attempts) == (("succeeded", [1, 2]) if ending == "fails" else ("timed_out", [1]))
         assert not sample.is_running
         wait_for(lambda: not any(one.running() or one.waiting() for one in executors.all()))
@@ -539,14 +559,20 @@ class AtTheEndOfAnAttempt(MemoryStore):
 
 
 @pytest.mark.parametrize("how", ["cancel", "stop", "remove"])
-def test_what_is_ended_as_an_attempt_fails_has_no_other(how: str, wait_for: WaitFor) -> None:
+def test_what_is_ended_as_an_attempt_fails_has_no_other(
+    how: str, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = AtTheEndOfAnAttempt()
     manager, told = TaskManager([], store=store), list[str]()
+    draining, drain = threading.Event(), manager._lifecycle._drain
+
+    def draining_now(timeout: float) -> None:
+        draining.set()
+        drain(timeout)
 
     def stop(run: Run) -> None:
         threading.Thread(target=manager.stop, args=(60,)).start()
-        wait_for(lambda: manager.state == "stopping" and not manager.scheduler.is_running())
-        threading.Event().wait(0.05)  # it has looked for what is not under way
+        assert draining.wait(LIMIT)  # it has looked for what is not under way
 
     ways: dict[str, Callable[[Run], object]] = {
         "cancel": lambda run: run.cancel("enough"),
@@ -555,12 +581,13 @@ def test_what_is_ended_as_an_attempt_fails_has_no_other(how: str, wait_for: Wait
     }
     reasons = {"cancel": "enough", "stop": "stopped", "remove": "the task was removed"}
     store.do = ways[how]
+    monkeypatch.setattr(manager._lifecycle, "_drain", draining_now)
     sample = manager.add(
         lambda: 1 / 0, name="sample", threaded=True, retry=3, on_complete=lambda run: told.append(str(run.state))
     )
     manager.run()
     run = sample.trigger()
-    assert run.wait(5)
+    assert run.wait(LIMIT)
     assert (run.state, run.reason, run.attempt) == ("cancelled", reasons[how], 1)
     wait_for(lambda: told == ["cancelled"])
     manager.stop()
@@ -615,8 +642,9 @@ def test_a_run_that_is_cancelled_by_a_stop_is_told_though_its_pool_is_full(wait_
     run = sample.trigger()
     wait_for(lambda: run.state == "retrying")
     other.trigger()
-    assert begun.wait(5)
+    assert begun.wait(LIMIT)
     manager.stop(timeout=0)
+    wait_for(lambda: bool(told))
     assert told == ["cancelled"]
 
 
@@ -641,9 +669,10 @@ def test_what_is_called_back_for_a_cancelled_run_is_handed_over_before_a_stop_is
     wait_for(lambda: run.state == "retrying")
     canceller = threading.Thread(target=run.cancel)
     canceller.start()
-    assert begun.wait(5)
+    assert begun.wait(LIMIT)
     manager.stop()
-    canceller.join(5)
+    canceller.join(LIMIT)
+    wait_for(lambda: bool(told))
     assert told == ["cancelled"]
 
 

@@ -32,6 +32,9 @@ from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
 
+#: How long what will happen is waited for. Seconds.
+LIMIT = 60.0
+
 
 # As a future.
 
@@ -40,7 +43,7 @@ WaitFor = Callable[[Callable[[], bool]], None]
 def test_result_waits_and_returns_what_the_body_returned(threaded: bool) -> None:
     manager, gate = TaskManager([]), threading.Event()
     value = object()
-    sample = manager.add(lambda: gate.wait(10) and value, name="sample", threaded=threaded)
+    sample = manager.add(lambda: gate.wait(LIMIT) and value, name="sample", threaded=threaded)
     with manager:
         run = sample.trigger()
         assert not run.done()
@@ -48,7 +51,7 @@ def test_result_waits_and_returns_what_the_body_returned(threaded: bool) -> None
             run.result(0)
         assert not run.wait(0)
         gate.set()
-        assert run.result(5) is value
+        assert run.result(LIMIT) is value
         assert run.done()
         assert run.wait(0)
 
@@ -64,7 +67,7 @@ def test_result_raises_the_bodys_exception_with_the_text_of_its_traceback() -> N
         run = sample.trigger()
         for _ in range(3):
             with pytest.raises(KeyError, match="missing") as caught:
-                run.result(5)
+                run.result(LIMIT)
             (note,) = caught.value.__notes__
             assert "In the run of task 'sample'" in note
             assert "in deeper" in note
@@ -87,26 +90,26 @@ def test_result_says_why_there_is_none(manager: TaskManager, clock: VirtualClock
 
 def test_a_lost_run_says_so() -> None:
     manager, gate, begun = TaskManager([]), threading.Event(), threading.Event()
-    sample = manager.add(lambda: (begun.set(), gate.wait(10)), name="sample", threaded=True)
+    sample = manager.add(lambda: (begun.set(), gate.wait(LIMIT)), name="sample", threaded=True)
     manager.run()
     run = sample.trigger()
-    assert begun.wait(5)
+    assert begun.wait(LIMIT)
     manager.stop(timeout=0)
     gate.set()
     with pytest.raises(RunLost, match="still running 0 seconds after"):
-        run.result(5)
+        run.result(LIMIT)
 
 
 def test_a_serial_body_that_would_wait_for_itself_is_told_so() -> None:
     manager = TaskManager([])
     manager.add(lambda: 42, name="inner")
     outer = manager.add(lambda: manager.trigger("inner").result(), name="outer")
-    beside = manager.add(lambda: manager.trigger("inner").result(5), name="beside", threaded=True)
+    beside = manager.add(lambda: manager.trigger("inner").result(LIMIT), name="beside", threaded=True)
     with manager:
         with pytest.raises(ManagerStateError, match="'inner' is queued behind it, on the serial worker"):
-            outer.trigger().result(5)
-        assert manager.runs("inner")[0].wait(5)  # that which nobody waits for any more
-        assert beside.trigger().result(5) == 42
+            outer.trigger().result(LIMIT)
+        assert manager.runs("inner")[0].wait(LIMIT)  # that which nobody waits for any more
+        assert beside.trigger().result(LIMIT) == 42
 
 
 def test_a_run_can_be_awaited_from_any_loop() -> None:
@@ -215,7 +218,7 @@ def test_a_run_tells_where_when_and_how_late_it_was() -> None:
     sample = manager.add(lambda: None, name="sample", threaded=True)
     with manager:
         run = sample.trigger()
-        assert run.wait(5)
+        assert run.wait(LIMIT)
     assert (run.host, run.process, run.attempt) == (platform.node(), os.getpid(), 1)
     assert run.thread is not None
     assert run.thread.startswith("task-threads-")
@@ -287,7 +290,7 @@ def test_lines_are_kept_with_their_run_threads_and_coroutines_apart(caplog: pyte
     library = logging.getLogger("library")
 
     def on_thread(name: str) -> None:
-        barrier.wait(5)
+        barrier.wait(LIMIT)
         for number in range(10):
             library.warning("%s %d", name, number)
             current_run().logger.info("mine %s", name)
@@ -302,7 +305,7 @@ def test_lines_are_kept_with_their_run_threads_and_coroutines_apart(caplog: pyte
     awaited = manager.add(coroutine, name="awaited", overlap="allow")
     with manager:
         runs = [task.trigger(name=f"{task.name} {number}") for task in (threaded, awaited) for number in range(3)]
-        assert all(run.wait(5) for run in runs)
+        assert all(run.wait(LIMIT) for run in runs)
     for run in runs:
         assert run.parameters is not None
         name = run.parameters["name"]
@@ -323,10 +326,10 @@ def test_nested_calls_and_triggers_know_where_they_come_from(manager: TaskManage
     triggered = manager.add(inner, name="triggered", threaded=True)
 
     def outer() -> list[Any]:
-        return [called(), triggered.trigger().result(5), current_run().id]
+        return [called(), triggered.trigger().result(LIMIT), current_run().id]
 
     with manager:
-        first, second, own = manager.add(outer, name="outer").trigger().result(5)
+        first, second, own = manager.add(outer, name="outer").trigger().result(LIMIT)
     assert first == second == own
 
 
@@ -339,7 +342,7 @@ def test_a_task_is_triggered_by_name_with_checked_parameters(manager: TaskManage
 
     manager.add(greet, name="greet")
     with manager:
-        assert manager.trigger("greet", name="Ada", times="2").result(5) == "Hello, Ada Hello, Ada"
+        assert manager.trigger("greet", name="Ada", times="2").result(LIMIT) == "Hello, Ada Hello, Ada"
         with pytest.raises(ParameterError, match="'times'"):
             manager.trigger("greet", name="Ada", times="many")
         with pytest.raises(ParameterError, match="Did you mean 'name'"):
@@ -378,9 +381,9 @@ def test_a_secret_is_nowhere_in_what_is_kept_or_logged(caplog: pytest.LogCapture
     caplog.set_level(logging.INFO, "task")
     with manager:
         run = sample.trigger(password=CANARY, options={"password": CANARY})
-        assert run.result(5) == f"token {CANARY}"  # who triggered it gets what the body returned
+        assert run.result(LIMIT) == f"token {CANARY}"  # who triggered it gets what the body returned
         failed = sample.trigger(password=CANARY, options={"password": CANARY, "fail": "yes"})
-        assert failed.wait(5)
+        assert failed.wait(LIMIT)
         rows = manager.runs("sample")
         ours = [record.getMessage() for record in caplog.records if record.name in ("task", "task.run")]
         written = json.dumps(

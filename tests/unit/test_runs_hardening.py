@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import gc
 import logging
+import sys
 import threading
 import traceback
 import weakref
@@ -27,7 +28,7 @@ from task import (
     run_failed,
     run_queued,
 )
-from task.executors import EventLoop, Gate, ThreadPool
+from task.executors import Backlog, EventLoop, Gate, ThreadPool
 from task.models import process as process_module
 from task.pipeline import execution
 from task.remote.messages import StandIn, apply_message
@@ -35,6 +36,9 @@ from task.runs import Redactor
 from task.testing import VirtualClock
 
 Wait = Callable[[Callable[[], bool]], None]
+
+#: How long what will happen is waited for. Seconds.
+LIMIT = 60.0
 
 SECRET = "hunter2-canary-9f8e"
 #: Longer than anything that is kept, and still a secret that is looked for.
@@ -81,12 +85,12 @@ def test_a_run_that_ends_while_a_callback_is_added_calls_it() -> None:
 
     run.interrupt = end_elsewhere
     run.add_done_callback(lambda _: ended.set())
-    assert ended.wait(5)
+    assert ended.wait(LIMIT)
 
 
 def test_a_done_callback_that_raises_keeps_no_place_from_others(wait_for: Wait) -> None:
     manager, gate = TaskManager([]), threading.Event()
-    slow = manager.add(lambda: gate.wait(5), name="slow", threaded=True, overlap="queue")
+    slow = manager.add(lambda: gate.wait(LIMIT), name="slow", threaded=True, overlap="queue")
 
     def fail(_: Run) -> None:
         raise SystemExit
@@ -95,13 +99,13 @@ def test_a_done_callback_that_raises_keeps_no_place_from_others(wait_for: Wait) 
         first, second = slow.trigger(), slow.trigger()
         first.add_done_callback(fail)
         gate.set()
-        assert first.result(5) is True
-        assert second.result(5) is True
+        assert first.result(LIMIT) is True
+        assert second.result(LIMIT) is True
 
 
 def test_whoever_waits_in_vain_leaves_nothing_on_the_run() -> None:
     manager, gate = TaskManager([]), threading.Event()
-    run_of = manager.add(lambda: gate.wait(5), name="slow", threaded=True).trigger
+    run_of = manager.add(lambda: gate.wait(LIMIT), name="slow", threaded=True).trigger
 
     async def give_up(run: Run) -> None:
         with pytest.raises(TimeoutError):
@@ -113,7 +117,7 @@ def test_whoever_waits_in_vain_leaves_nothing_on_the_run() -> None:
         asyncio.run(give_up(run))
         assert not run._waiters
         gate.set()
-        assert run.result(5) is True
+        assert run.result(LIMIT) is True
 
 
 # What a body returns or raises.
@@ -131,7 +135,7 @@ def test_a_result_that_raises_whatever_is_done_with_it_is_a_success() -> None:
     hostile = manager.add(lambda: Hostile(a=1), name="hostile", threaded=True)
     with manager:
         run = hostile.trigger()
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         assert run.state == "succeeded"
 
 
@@ -147,17 +151,17 @@ def test_an_exception_that_is_frozen_is_recorded_and_raised() -> None:
     frozen = manager.add(body, name="frozen", threaded=True)
     with manager:
         with pytest.raises(FrozenError) as raised:
-            frozen.trigger().result(5)
+            frozen.trigger().result(LIMIT)
         assert "In the run of task 'frozen'" in raised.value.__notes__[0]
 
 
 def test_the_end_of_another_run_is_a_plain_failure_of_the_one_that_waited_for_it() -> None:
     manager, gate = TaskManager([]), threading.Event()
-    slow = manager.add(lambda: gate.wait(5), name="slow", threaded=True, timeout=0.05)
-    parent = manager.add(lambda: slow.trigger().result(5), name="parent", threaded=True)
+    slow = manager.add(lambda: gate.wait(LIMIT), name="slow", threaded=True, timeout=0.05)
+    parent = manager.add(lambda: slow.trigger().result(LIMIT), name="parent", threaded=True)
     with manager:
         run = parent.trigger()
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         gate.set()
         assert (run.state, (run.error or "")[:12]) == ("failed", "RunTimedOut:")
 
@@ -166,7 +170,7 @@ def test_what_a_lost_body_returns_late_changes_nothing_on_record(wait_for: Wait,
     manager, gate = TaskManager([]), threading.Event()
 
     def body() -> dict[str, int]:
-        gate.wait(5)
+        gate.wait(LIMIT)
         return {"late": 1}
 
     slow = manager.add(body, name="slow", threaded=True)
@@ -227,10 +231,10 @@ def test_a_run_that_is_cancelled_while_its_failure_is_judged_is_not_repeated(
 def test_a_run_that_fails_while_it_is_cancelled_is_not_repeated(
     wait_for: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manager, gate = TaskManager([]), threading.Event()
+    manager, gate = TaskManager([], clock=VirtualClock(threads=True)), threading.Event()
 
     def body() -> None:
-        gate.wait(5)
+        gate.wait(LIMIT)
         raise ValueError
 
     sample = manager.add(body, name="sample", threaded=True, retry=3)
@@ -254,11 +258,13 @@ def test_a_run_that_fails_while_it_is_cancelled_is_not_repeated(
 def test_a_body_that_ends_just_when_it_overruns_gets_its_next_attempt(
     wait_for: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manager, gate = TaskManager([]), threading.Event()
+    clock = VirtualClock(threads=True)
+    manager, gate, begun = TaskManager([], clock=clock), threading.Event(), threading.Event()
 
     def body() -> int:
+        begun.set()
         if current_run().attempt == 1:
-            gate.wait(5)
+            gate.wait(LIMIT)
         return current_run().attempt
 
     def let_it_end_first(pool: ThreadPool, run: Run, *work: Any) -> bool:
@@ -267,11 +273,15 @@ def test_a_body_that_ends_just_when_it_overruns_gets_its_next_attempt(
         wait_for(lambda: run.state == "retrying")
         return pool.replace(run, *work)
 
-    sample = manager.add(body, name="sample", threaded=True, timeout=0.05, retry=1)
+    sample = manager.add(body, name="sample", threaded=True, timeout=5, retry=1)
     with manager:
         monkeypatch.setattr(ThreadPool, "replace", let_it_end_first)
         run = sample.trigger()
-        assert run.result(5) == 2
+        assert begun.wait(LIMIT)
+        clock.advance(seconds=5)
+        wait_for(lambda: run.timer is not None)  # the next attempt
+        clock.advance(seconds=1)
+        assert run.result(LIMIT) == 2
         assert not run.overrunning
 
 
@@ -281,17 +291,17 @@ def test_a_time_that_is_up_is_recorded_before_the_next_body_takes_the_place(wait
 
     def body(_: Run) -> None:
         began.set()
-        gate.wait(5)
+        gate.wait(LIMIT)
 
     def next_body(_: Run) -> None:
         order.append("next body")
         done.set()
 
     pool.submit(body, run)
-    assert began.wait(5)
+    assert began.wait(LIMIT)
     pool.submit(next_body, next_run, 10**9)
     assert pool.replace(run, lambda _: order.append("recorded"))
-    assert done.wait(5)
+    assert done.wait(LIMIT)
     assert order == ["recorded", "next body"]
     gate.set()
     wait_for(lambda: pool.running() == [])
@@ -315,12 +325,12 @@ def test_a_coroutine_on_a_full_pool_times_out_while_another_has_its_place(
     manager.add(stubborn, name="second", pool="io")
     with manager:
         first, second = manager.trigger("first"), manager.trigger("second")
-        wait_for(lambda: second.state == "running")
-        assert first.wait(5)
+        wait_for(lambda: len(ends) == 2)
+        assert first.wait(LIMIT)
         assert (first.state, second.state) == ("timed_out", "running")
         for end in ends:
             loops[0].call_soon_threadsafe(end.set)
-        assert second.wait(5)
+        assert second.wait(LIMIT)
 
 
 def test_a_body_that_leaves_a_pool_late_takes_no_place_from_its_next_attempt() -> None:
@@ -345,9 +355,9 @@ def test_a_body_that_leaves_a_pool_late_takes_no_place_from_its_next_attempt() -
         done.set()
 
     gate.submit(late, run)
-    assert done.wait(5)
-    assert inside == [1, 1]
+    assert done.wait(LIMIT)
     loop.close(1)
+    assert inside == [1, 1]
 
 
 def test_a_body_that_ends_while_its_thread_is_replaced_costs_the_pool_no_thread(wait_for: Wait) -> None:
@@ -356,10 +366,10 @@ def test_a_body_that_ends_while_its_thread_is_replaced_costs_the_pool_no_thread(
 
     def body(_: Run) -> None:
         began.set()
-        gate.wait(5)
+        gate.wait(LIMIT)
 
     pool.submit(body, run)
-    assert began.wait(5)
+    assert began.wait(LIMIT)
 
     class Late(type(pool._workers[0])):  # type: ignore[misc]  # the class of its threads
         """Is held up, once it has counted what it has done."""
@@ -387,18 +397,18 @@ def test_a_body_that_ends_while_its_thread_is_replaced_costs_the_pool_no_thread(
     replaced.set()
     filled, both, met = threading.Event(), threading.Barrier(3), []
     pool.submit(lambda _: filled.set(), a_run())
-    assert filled.wait(5)
+    assert filled.wait(LIMIT)
     wait_for(lambda: pool.running() == [] and not pool.waiting())
     for _ in range(2):
-        pool.submit(lambda _: met.append(both.wait(5)), a_run())
-    both.wait(5)
+        pool.submit(lambda _: met.append(both.wait(LIMIT)), a_run())
+    both.wait(LIMIT)
     pool.close(5)
 
 
 def test_callbacks_of_a_run_that_ended_without_its_body_know_it(wait_for: Wait) -> None:
     manager, gate, known = TaskManager([]), threading.Event(), []
     slow = manager.add(
-        lambda: gate.wait(5),
+        lambda: gate.wait(LIMIT),
         name="slow",
         threaded=True,
         timeout=0.05,
@@ -406,7 +416,7 @@ def test_callbacks_of_a_run_that_ended_without_its_body_know_it(wait_for: Wait) 
     )
     with manager:
         run = slow.trigger()
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         wait_for(lambda: bool(known))
         gate.set()
     assert known == [run]
@@ -419,8 +429,8 @@ def test_a_run_that_is_let_go_while_it_is_admitted_is_handed_over_once(
     wait_for: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager, gate, busy = TaskManager([]), threading.Event(), threading.Event()
-    slow = manager.add(lambda: gate.wait(5), name="slow", overlap="queue")
-    hog = manager.add(lambda: busy.wait(5), name="hog")
+    slow = manager.add(lambda: gate.wait(LIMIT), name="slow", overlap="queue")
+    hog = manager.add(lambda: busy.wait(LIMIT), name="hog")
     claim, hand_over, handed = manager.store.claim, manager._pipeline.hand_over, []
 
     def let_go_meanwhile(run: Run, *args: Any, **options: Any) -> bool:
@@ -442,7 +452,7 @@ def test_a_run_that_is_let_go_while_it_is_admitted_is_handed_over_once(
         monkeypatch.setattr(manager.store, "claim", let_go_meanwhile)
         second = slow.trigger()
         busy.set()
-        assert second.result(5) is True
+        assert second.result(LIMIT) is True
     assert handed.count(second) == 1
 
 
@@ -450,19 +460,19 @@ def test_of_two_that_take_the_place_of_others_at_once_the_newer_one_stays(
     wait_for: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager, gate = TaskManager([]), threading.Event()
-    slow = manager.add(lambda: gate.wait(5), name="slow", threaded=True, overlap="cancel_previous")
+    slow = manager.add(lambda: gate.wait(LIMIT), name="slow", threaded=True, overlap="cancel_previous")
     store, both_wait, both_look = manager.store, threading.Barrier(2), threading.Barrier(2)
     claim, active = store.claim, store.active
     runs: list[Run] = []
 
     def claim_both(run: Run, *args: Any, **options: Any) -> bool:
         claimed = claim(run, *args, **options)
-        both_wait.wait(5)
+        both_wait.wait(LIMIT)
         return claimed
 
     def look_at_both(name: str | None = None) -> list[Run]:
         found = active(name)
-        both_look.wait(5)
+        both_look.wait(LIMIT)
         return found
 
     with manager:
@@ -474,16 +484,16 @@ def test_of_two_that_take_the_place_of_others_at_once_the_newer_one_stays(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(5)
+            thread.join(LIMIT)
         monkeypatch.undo()
         assert sorted(run.state for run in runs) == ["cancelled", "queued"]
         gate.set()
-        assert {str(run.state) for run in runs if run.wait(5)} == {"cancelled", "succeeded"}
+        assert {str(run.state) for run in runs if run.wait(LIMIT)} == {"cancelled", "succeeded"}
 
 
 def test_a_stop_with_hundreds_that_wait_for_one_mutex_is_no_recursion(wait_for: Wait) -> None:
     manager, gate = TaskManager([]), threading.Event()
-    hog = manager.add(lambda: gate.wait(5), name="hog")
+    hog = manager.add(lambda: gate.wait(LIMIT), name="hog")
     tasks = [manager.add(lambda: None, name=f"task {n}", mutex="one", overlap="queue") for n in range(400)]
     manager.run()
     busy = hog.trigger()
@@ -547,10 +557,10 @@ def test_a_claim_that_fails_behind_a_condition_is_not_the_end_of_the_schedule(
     monkeypatch.setattr(store, "claim", fail)
     with manager:
         clock.advance(seconds=10)
-        assert failed.wait(5)
+        assert failed.wait(LIMIT)
         wait_for(lambda: not manager["sample"].binding.entry.held)  # type: ignore[union-attr]
         clock.advance(seconds=10)
-        assert ran.wait(5)
+        assert ran.wait(LIMIT)
     process_module.all_managers.discard(
         manager
     )  # not to be audited: the slot that the store did not take has no outcome
@@ -570,7 +580,7 @@ def test_a_receiver_may_stop_its_manager_and_whoever_waits_is_told() -> None:
         manager.run()
         threading.Thread(target=wait, daemon=True).start()
         manager.add(lambda: 1 / 0, name="sample").trigger()
-        assert waited.wait(5)
+        assert waited.wait(LIMIT)
 
 
 def test_a_manager_that_a_body_has_stopped_is_not_kept(wait_for: Wait) -> None:
@@ -738,7 +748,7 @@ def test_parameters_that_cannot_be_read_at_the_end_do_not_keep_the_run_from_endi
     sync = manager.add(lambda password, options: None, name="sync", redact=["password"], threaded=True)
     with manager:
         run = sync.trigger(password=SECRET, options=Fickle())
-        assert run.wait(5)
+        assert run.wait(LIMIT)
         assert run.parameters == {"password": "***", "options": "***"}
 
 
@@ -754,3 +764,43 @@ def test_an_audit_goes_on_when_a_task_is_forgotten_under_it(
     monkeypatch.setattr(manager.store, "names", one_that_was_just_forgotten)
     assert manager.audit() == []
     assert manager.runs("forgotten") == []
+
+
+def test_a_coroutine_that_comes_as_the_loop_is_closed_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, begun = EventLoop(), threading.Event()
+    closer = threading.Thread(target=loop.close, args=(60,))
+
+    async def hangs(_: Run) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    def close_meanwhile(_: object) -> str:
+        closer.start()
+        closer.join(0.5)  # where nothing keeps it from that, it is closed by now
+        return "another"
+
+    monkeypatch.setattr(sys.modules[EventLoop.__module__], "task_on", close_meanwhile)
+    loop.submit(hangs, a_run())
+    assert begun.wait(60)
+    loop.submit(hangs, a_run())
+    closer.join(60)
+    assert not closer.is_alive()
+
+
+def test_what_a_worker_takes_waits_or_runs_at_each_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, taken, go = ThreadPool("sample", 1), threading.Event(), threading.Event()
+    pop = Backlog.pop
+
+    def slowly(backlog: Backlog) -> object:
+        item = pop(backlog)
+        taken.set()
+        go.wait(60)
+        return item
+
+    monkeypatch.setattr(Backlog, "pop", slowly)
+    run = a_run()
+    pool.submit(lambda _: None, run)
+    assert taken.wait(60)
+    assert (pool.waiting(), pool.running()) == (0, [run])
+    go.set()
+    pool.close(60)

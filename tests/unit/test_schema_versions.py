@@ -158,7 +158,7 @@ def _open_as_newer(url: str, log: str, barrier: Any) -> None:
 
     schema.STEPS, schema.VERSION = (*schema.STEPS, step), schema.VERSION + 1
     store = opened(url)
-    barrier.wait(30)
+    barrier.wait(60)
     assert store.paused
     store.close()
 
@@ -169,11 +169,16 @@ def test_of_several_processes_that_come_at_once_one_makes_the_step(store_url: st
     barrier = context.Barrier(3)
     arguments = (store_url, str(tmp_path / "log"), barrier)
     processes = [context.Process(target=_open_as_newer, args=arguments) for _ in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+        assert [process.exitcode for process in processes] == [0, 0, 0]
+    finally:
+        for process in multiprocessing.active_children():
+            process.kill()
+            process.join()
     assert (tmp_path / "log").read_text() == "made\n"
     assert version_of(store_url) == schema.VERSION + 1
 
@@ -199,7 +204,7 @@ def test_a_database_of_a_newer_release_is_refused_with_both_versions(store_url: 
     assert _ask(store_url, "SELECT count(*) FROM task_tasks") == 0
     _ask(store_url, f"UPDATE task_schema SET version = {schema.VERSION}")
     with manager:
-        assert manager.trigger("sample").wait(30)
+        assert manager.trigger("sample").wait(60)
 
 
 def test_a_process_that_runs_while_newer_code_upgrades_begins_nothing_more_and_ends_what_it_has(

@@ -175,7 +175,9 @@ class Author:
         assert (holder["id"] in holders) if holder is not None else not holders
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(transactions=st.lists(st.tuples(st.booleans(), steps), min_size=1, max_size=4))
 def test_a_page_writes_exactly_what_was_changed_on_it(
     engine: sql.Engine, transactions: list[tuple[bool, list[tuple[str, Any, Any]]]]

@@ -106,17 +106,17 @@ def test_a_second_call_while_one_runs_returns_none(wait_for: Callable[[Callable[
     @task
     def blocks() -> str:
         entered.set()
-        leave.wait(5)
+        leave.wait(60)
         return "done"
 
     results: list[str | None] = []
     thread = threading.Thread(target=lambda: results.append(blocks()))
     thread.start()
-    entered.wait(5)
+    assert entered.wait(60)
     assert blocks.is_running
     assert blocks() is None
     leave.set()
-    thread.join(5)
+    thread.join(60)
     assert results == ["done"]
     assert not blocks.is_running
 
@@ -134,7 +134,7 @@ def test_sixteen_threads_that_call_at_once_run_the_body_one_at_a_time() -> None:
         return True
 
     def caller() -> None:
-        barrier.wait(5)
+        barrier.wait(60)
         for _ in range(200):
             guarded()
 
@@ -142,7 +142,7 @@ def test_sixteen_threads_that_call_at_once_run_the_body_one_at_a_time() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert most == [1]
     assert ran[0] >= 1
 

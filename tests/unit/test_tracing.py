@@ -30,6 +30,9 @@ from task.testing import VirtualClock
 
 WaitFor = Callable[[Callable[[], bool]], None]
 
+#: How long what will happen is waited for. Seconds.
+LIMIT = 60.0
+
 BODIES = ["serial", "threaded", "async"]
 
 
@@ -234,13 +237,14 @@ def test_a_body_that_goes_on_past_its_limit_is_drawn_to_its_limit(drawn: Drawn, 
     manager, gate, children = TaskManager([]), threading.Event(), list[trace.Span]()
 
     def body() -> None:
-        gate.wait(10)
+        gate.wait(LIMIT)
         children.append(trace.get_current_span())
 
     sample = manager.add(body, name="sample", threaded=True, timeout=0.05)
     with manager:
         run = sample.trigger()
-        assert run.wait(5)
+        assert run.wait(LIMIT)
+        wait_for(lambda: len(drawn.spans()) == 2)
         assert drawn.tree() == [" > run sample", "run sample > attempt 1"]
         gate.set()
         wait_for(lambda: not sample.is_running)
@@ -282,12 +286,12 @@ def test_a_run_cancelled_between_two_attempts_ends_then(
     assert drawn["run sample"].status.status_code is trace.StatusCode.UNSET
 
 
-def test_a_lost_run_is_an_error_with_its_reason(drawn: Drawn, wait_for: WaitFor) -> None:
-    manager, gate = TaskManager([]), threading.Event()
-    sample = manager.add(lambda: gate.wait(10), name="sample", threaded=True)
+def test_a_lost_run_is_an_error_with_its_reason(drawn: Drawn) -> None:
+    manager, gate, begun = TaskManager([]), threading.Event(), threading.Event()
+    sample = manager.add(lambda: (begun.set(), gate.wait(LIMIT)), name="sample", threaded=True)
     manager.run()
-    run = sample.trigger()
-    wait_for(lambda: run.state == "running")
+    sample.trigger()
+    assert begun.wait(LIMIT)
     manager.stop(timeout=0.05)
     gate.set()
 
@@ -340,19 +344,20 @@ def test_a_slot_begins_a_trace_of_its_own(manager: TaskManager, clock: VirtualCl
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_who_triggers_is_the_parent_across_threads(kind: str, drawn: Drawn) -> None:
+def test_who_triggers_is_the_parent_across_threads(kind: str, drawn: Drawn, wait_for: WaitFor) -> None:
     manager = TaskManager([])
     threads: list[str] = []
     sample = add(manager, kind, lambda: threads.append(threading.current_thread().name))
     with manager, drawn.tracer.start_as_current_span("caller"):
-        assert sample.trigger().wait(5)
+        assert sample.trigger().wait(LIMIT)
 
+    wait_for(lambda: len(drawn.spans()) == 3)  # they end just after the run has its final state
     assert threads != [threading.current_thread().name]
     assert sorted(drawn.tree()) == [" > caller", "caller > run sample", "run sample > attempt 1"]
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_what_a_body_draws_is_a_child_of_its_attempt(kind: str, drawn: Drawn) -> None:
+def test_what_a_body_draws_is_a_child_of_its_attempt(kind: str, drawn: Drawn, wait_for: WaitFor) -> None:
     manager = TaskManager([])
 
     def body() -> None:
@@ -361,8 +366,9 @@ def test_what_a_body_draws_is_a_child_of_its_attempt(kind: str, drawn: Drawn) ->
 
     sample = add(manager, kind, body)
     with manager:
-        assert sample.trigger().wait(5)
+        assert sample.trigger().wait(LIMIT)
 
+    wait_for(lambda: len(drawn.spans()) == 3)
     assert sorted(drawn.tree()) == [" > run sample", "attempt 1 > query", "run sample > attempt 1"]
 
 
@@ -460,13 +466,14 @@ def test_coroutines_beside_each_other_keep_their_own_spans(
     assert len({span.context.trace_id for span in drawn.spans()}) == 20
 
 
-def test_a_body_in_a_pool_of_the_callers_has_the_span_too(drawn: Drawn) -> None:
+def test_a_body_in_a_pool_of_the_callers_has_the_span_too(drawn: Drawn, wait_for: WaitFor) -> None:
     with ThreadPoolExecutor(1) as pool:
         manager = TaskManager([], executors={"mine": pool})
         sample = manager.add(lambda: drawn.tracer.start_span("query").end(), name="sample", executor="mine")
         with manager:
-            sample.trigger().result(5)
+            sample.trigger().result(LIMIT)
 
+    wait_for(lambda: len(drawn.spans()) == 3)
     assert sorted(drawn.tree()) == [" > run sample", "attempt 1 > query", "run sample > attempt 1"]
 
 
@@ -486,12 +493,15 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     del sys.modules[name]
 
 
-def test_a_body_in_another_process_goes_on_with_the_trace(drawn: Drawn, elsewhere: Callable[[], Any]) -> None:
+def test_a_body_in_another_process_goes_on_with_the_trace(
+    drawn: Drawn, elsewhere: Callable[[], Any], wait_for: WaitFor
+) -> None:
     manager = TaskManager([])
     sample = manager.add(elsewhere, name="sample", executor="process")
     with manager:
-        there = sample.trigger().result(20)
+        there = sample.trigger().result(LIMIT)
 
+    wait_for(lambda: len(drawn.spans()) == 2)
     attempt = drawn["attempt 1"].context
     assert there == (attempt.trace_id, attempt.span_id, True)
 
@@ -650,10 +660,10 @@ sys.meta_path.insert(0, Absent())
 manager = task.TaskManager([])
 sample = manager.add(lambda: "ran", name="sample")
 with manager:
-    print(sample.trigger().result(5))
+    print(sample.trigger().result(60))
 assert "task.tracing" not in sys.modules
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
 
     assert (done.stdout, done.stderr) == ("ran\n", "")
 
@@ -668,9 +678,8 @@ def test_nothing_is_kept_of_the_spans_of_a_run_that_has_ended(kind: str, wait_fo
     try:
         with manager:
             run = sample.trigger()
-            assert run.wait(5)
-            assert run.trace is None
-            wait_for(lambda: [span() for span in spans] == [None])
+            assert run.wait(LIMIT)
+            wait_for(lambda: run.trace is None and [span() for span in spans] == [None])
     finally:
         if collecting:
             gc.enable()

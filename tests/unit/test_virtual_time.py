@@ -372,7 +372,7 @@ def test_bodies_on_real_threads_have_virtual_time_too() -> None:
     with virtual_time(NOON, threads=True) as clock:
         clock.run(manager)
         run = sample.trigger()
-        run.result(timeout=5)
+        run.result(timeout=60)
         assert run.finished_at == clock.now()
     assert threads != [threading.current_thread()]
 
@@ -442,18 +442,18 @@ def test_without_time_machine_the_machine_keeps_its_time(monkeypatch: pytest.Mon
 def test_a_body_that_sleeps_takes_virtual_time_and_none_of_ours() -> None:
     manager, started = TaskManager([]), []
 
-    @manager.task(every(10).seconds, threaded=True)
+    @manager.task(every(10).minutes, threaded=True)
     def slow() -> None:
         started.append(manager.clock.monotonic())
-        time.sleep(3)
+        time.sleep(180)
 
     begun = time.monotonic()
     with virtual_time() as clock:
         clock.run(manager)
-        clock.advance(seconds=35)
-        assert manager.statistics("slow").p50_duration == 3.0
-    assert started == [10, 20, 30]
-    assert time.monotonic() - begun < 5
+        clock.advance(minutes=35)
+        assert manager.statistics("slow").p50_duration == 180.0
+    assert started == [600, 1200, 1800]
+    assert time.monotonic() - begun < 180
 
 
 def test_outside_of_bodies_sleeping_is_what_it_was() -> None:
@@ -509,9 +509,12 @@ def test_in_a_forked_child_the_loops_of_its_parent_make_no_passes() -> None:
         clock.run(manager)
         child = os.fork()
         if child == 0:
-            signal.alarm(20)  # the end of a child that goes on for ever
-            clock.advance(hours=1)
-            os._exit(0)
+            try:
+                signal.alarm(60)  # the end of a child that goes on for ever
+                clock.advance(hours=1)
+                os._exit(0)
+            finally:
+                os._exit(1)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         clock.advance(hours=1)
         told = manager.statistics("sample").counts["succeeded"]

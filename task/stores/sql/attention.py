@@ -150,16 +150,19 @@ class Attention:
             return
         now, process = micros_of(self._clock.now()), self.process
 
-        def apply(page: Page) -> None:
+        def apply(page: Page) -> bool:
+            if not self._store.is_idle():  # another thread has claimed a run meanwhile: its end is the time to leave
+                return False
             page.connection.execute(
                 processes.update().where(processes.c.id == process).values(ended_at=now, ending="stopped", vitals=None)
             )
             if left := self._runs_of(page, process):  # their ends could not be written
                 book.bury(page, left, now, "its process has stopped, and the store does not know what came of it")
             page.left(process)
+            return True
 
-        def settle(_: object) -> None:
-            if self.process == process:
+        def settle(has_left: bool) -> None:
+            if has_left and self.process == process:
                 self._joined = False
                 self.process = self.scope = str(uuid.uuid4())
 
@@ -167,7 +170,7 @@ class Attention:
             self._ledger.perform(Operation("leave", apply, settle=settle))
         except StoreError as error:
             logger.warning("The others will find this process dead, although it has stopped: %s", error)
-            settle(None)
+            settle(True)
 
     def watching(self) -> bool:
         """Whether somebody may wait for a run elsewhere."""

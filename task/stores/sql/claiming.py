@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 from collections.abc import Callable
@@ -28,12 +29,15 @@ class SqlClaims(SqlDeclarations):
     """The part of the ledger that gives slots and places."""
 
     def claim(self, run: Run, limits: Limits, missed: Missed | None = None, unwanted: str | None = None) -> bool:
+        self._claiming.add(run.id)
         try:
             return bool(_granted(self._ledger.perform(self._claim_of(run, limits, missed, unwanted))))
         except StoreError as error:
             self._doubt(run, error)
             self.forgo(run, "whoever asked for it was told that the store could not be reached", run.queued_at)
             raise
+        finally:
+            self._claimed(run)
 
     def claim_soon(
         self,
@@ -44,18 +48,25 @@ class SqlClaims(SqlDeclarations):
         then: Callable[[bool | StoreError | None], object],
     ) -> None:
         operation = self._claim_of(run, limits, missed, unwanted)
+        self._claiming.add(run.id)
 
         def tell(answer: object) -> None:
-            if isinstance(answer, book.Verdict):
-                self._uncertain.discard(run)
-                then(_granted(answer))
-            else:
-                error = _as_store_error(answer)
-                self._doubt(run, error)
-                then(error)
+            try:
+                if isinstance(answer, book.Verdict):
+                    self._uncertain.discard(run)
+                    then(_granted(answer))
+                else:
+                    error = _as_store_error(answer)
+                    self._doubt(run, error)
+                    then(error)
+            finally:
+                self._claimed(run)
 
         operation.then = tell
-        self._ledger.submit(operation)
+        with contextlib.ExitStack() as unasked:
+            unasked.callback(self._claimed, run)
+            self._ledger.submit(operation)
+            unasked.pop_all()
 
     def _doubt(self, run: Run, error: StoreError) -> None:
         self._unsure.add(run)

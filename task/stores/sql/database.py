@@ -13,7 +13,6 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
 
 from task.clock import SystemClock
 from task.errors import StoreError, StoreUnavailableError
@@ -22,6 +21,7 @@ from task.stores.sql import silence
 from task.stores.sql.address import parse, path_of, shown
 from task.stores.sql.forking import Gate
 from task.stores.sql.opening import alone
+from task.stores.sql.pool import Pool
 from task.stores.sql.schema import namespaces, upgrade
 from task.stores.sql.texts import write_out
 from task.stores.sql.turns import begin_to_write
@@ -147,7 +147,7 @@ class Database:
         if self.dialect == "sqlite":
             engine = sql.create_engine(
                 self._url,
-                poolclass=QueuePool,
+                poolclass=Pool,
                 connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
             )
             mine = weakref.proxy(self)  # the engine outlives what it is disposed of with
@@ -156,6 +156,7 @@ class Database:
             return engine
         engine = sql.create_engine(
             self._url,
+            poolclass=Pool,
             pool_pre_ping=True,
             pool_size=5,
             max_overflow=10,

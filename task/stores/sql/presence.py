@@ -49,6 +49,8 @@ class SqlPresence(SqlChanges):
         self._known: dict[str, Known] = {}
         #: The runs that this process executes, or lets wait, by their ids.
         self._live: dict[str, Run] = {}
+        #: The ids of those that are being claimed: the database may have them already.
+        self._claiming: set[str] = set()
         #: Those of them that the store does not know of yet (``on_store_failure="run"``).
         self._unrecorded: weakref.WeakSet[Run] = weakref.WeakSet()
         #: Those whose claim had no answer: it may have been granted. Of the others it is known whether they were.
@@ -76,7 +78,7 @@ class SqlPresence(SqlChanges):
         """A forked child: connections, locks and a name of its own; the parent's runs are not its runs."""
         self._database.reset_after_fork()
         self._ledger.reset_after_fork()
-        self._live, self._listeners = {}, []
+        self._live, self._listeners, self._claiming = {}, [], set()
         self._unrecorded, self._unsure = weakref.WeakSet(), weakref.WeakSet()
         self._letting_go = threading.Lock()
         self._attention.reset_after_fork()
@@ -101,7 +103,8 @@ class SqlPresence(SqlChanges):
         with contextlib.suppress(ValueError):
             self._listeners.remove(listener)
         if not self._listeners and not self._live:
-            self._attention.leave()
+            if self.is_idle():
+                self._attention.leave()
             self._ledger.log_owed()
             if not self.is_used():
                 self._ledger.stop(timeout=CLOSE_TIMEOUT)
@@ -234,9 +237,21 @@ class SqlPresence(SqlChanges):
 
     def _forget(self, run: Run) -> None:
         self._live.pop(run.id, None)
-        if not self._live and not self._listeners:
+        self._leave_if_idle()
+
+    def _claimed(self, run: Run) -> None:
+        """The claim of a run has its answer, or none."""
+        self._claiming.discard(run.id)
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        if self.is_idle():
             self._attention.leave()
             self._ledger.stop(timeout=0)
+
+    def is_idle(self) -> bool:
+        """Whether this process has nothing under way, and no manager that runs."""
+        return not (self._live or self._listeners or self._claiming)
 
     def _became_stale(self, name: str) -> None:
         known = self._known.get(name)
@@ -304,8 +319,8 @@ class SqlPresence(SqlChanges):
 
     def refresh_forgotten(self, run: Run, reason: str = "the store does not know it any more") -> None:
         """The database does not know a run that somebody waits for: it was deleted, or the run pruned."""
-        run.state, run.reason = RunState.LOST, reason
-        run.finished_at = self._clock.now()
+        run.reason, run.finished_at = reason, self._clock.now()
+        run.state = RunState.LOST
         run.ended()
 
 

@@ -228,7 +228,7 @@ def run_of(row: Row) -> Run:
 
 def sync(run: Run, row: Row) -> None:
     """Bring a run up to what its row says."""
-    run.state = RunState(row["state"])
+    state = RunState(row["state"])
     run.last_at, run.epoch = from_micros(row["last_at"]), row["epoch"]
     run.stands_for(row["count"])
     run.reason, run.error, run.traceback = row["reason"], row["error"], row["traceback"]
@@ -243,12 +243,13 @@ def sync(run: Run, row: Row) -> None:
         run.host = row["host"]
     run.owner, run.token, run.next_at = row["owner"], row["token"], from_micros(row["next_at"])
     run.waiting, run.declared = row["place"] == 2, bool(row["declared"])
-    run.overrunning = run.state.final and row["place"] == 1
+    run.overrunning = state.final and row["place"] == 1
     run.aside = None if row["aside"] is None else json.loads(row["aside"])
-    if run.state is RunState.SUCCEEDED and run.result_text is None:
+    if state is RunState.SUCCEEDED and run.result_text is None:
         run.keep_value(None)
-    elif run.state is RunState.SUCCEEDED and run.result_is_json:
+    elif state is RunState.SUCCEEDED and run.result_is_json:
         run.keep_value(json.loads(run.result_text or "null"))
+    run.state = state  # last: who sees a final state, in another thread, sees what belongs to it
 
 
 def _attempts_of(text: str) -> list[Attempt]:

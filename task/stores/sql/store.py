@@ -50,10 +50,11 @@ class SqlStore(SqlClaims, SqlIncidents):
 
         def settle(started: bool) -> None:
             if started and run.attempt < attempt:
-                run.state = RunState.RUNNING
                 run.begin_attempt(now)
+                run.state = RunState.RUNNING  # last: who sees it sees what belongs to it
 
-        operation = Operation("start", apply, names=[run.task], ids=[run.id], settle=settle, urgent=True)
+        urgent = run.trigger != "call"  # whoever calls waits for it all the same; others try it again
+        operation = Operation("start", apply, names=[run.task], ids=[run.id], settle=settle, urgent=urgent)
         try:
             if self._ledger.perform(operation):
                 return True
@@ -256,9 +257,10 @@ class SqlStore(SqlClaims, SqlIncidents):
 
     def _end(self, run: Run, state: RunState, now: Moment, reason: str | None, *, keep_place: bool = False) -> None:
         run.reason = reason or (None if run.waiting else run.reason)
-        run.state, run.finished_at, run.waiting, run.next_at = state, now, False, None
         if run.redactor is not None or run.inputs is not None:
             run.forget_inputs()
+        run.finished_at, run.waiting, run.next_at = now, False, None
+        run.state = state  # last: who sees the final state sees what belongs to it
         if not keep_place:
             self._forget(run)
         run.ended()
@@ -279,8 +281,8 @@ class SqlStore(SqlClaims, SqlIncidents):
             self._attention.watch(run)
             return
         run.reason = found.reason or "another process has taken it over"
-        run.state = found.state if found.state.final else RunState.LOST
         run.finished_at = found.finished_at or self._clock.now()
+        run.state = found.state if found.state.final else RunState.LOST
         run.ended()
 
     def mind(self, run: Run) -> None:

@@ -15,6 +15,9 @@ import pytest
 from task.errors import DeclarationTypeError, MissingExtraError, ParameterError
 from task.injection import Parameters
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]  # that it does not exist is the point
 
@@ -328,19 +331,19 @@ def test_the_parameters_of_one_body_are_read_while_those_of_another_are() -> Non
         @property
         def __signature__(self) -> inspect.Signature:
             begun.set()
-            go.wait(10)
+            go.wait(2 * LIMIT)  # for longer than the other is waited for
             return inspect.Signature()
 
     slow = threading.Thread(target=Parameters("slow", Slow()).missing, args=({},))
     slow.start()
-    assert begun.wait(5)
+    assert begun.wait(LIMIT)
     found: list[list[str]] = []
     quick = threading.Thread(target=lambda: found.append(Parameters("quick", lambda number: None).missing({})))
     quick.start()
-    quick.join(2)
+    quick.join(LIMIT)
     held_up = quick.is_alive()
     go.set()
-    slow.join(5)
-    quick.join(5)
+    slow.join(LIMIT)
+    quick.join(LIMIT)
     assert found == [["number"]]
     assert not held_up

@@ -19,6 +19,9 @@ from task.errors import DeclarationError, DeclarationTypeError, ManagerStateErro
 from task.injection import InjectionPlan, Parameters, Services
 from task.runs import Run
 
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
+
 
 class Database:
     """A service."""
@@ -263,15 +266,15 @@ def test_runs_at_once_share_nothing_of_their_own(run: Run) -> None:
 
     def body() -> None:
         with plan.fill(run) as extra:
-            together.wait(10)
+            together.wait(LIMIT)
             given.append(extra["database"])
-            together.wait(10)
+            together.wait(LIMIT)
 
     threads = [threading.Thread(target=body) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(LIMIT)
     assert len(set(map(id, given))) == 8
 
 
@@ -284,7 +287,7 @@ def test_a_service_of_the_manager_is_made_once_when_sixteen_threads_ask_at_once(
 
     def connect() -> Database:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(LIMIT)
         made.append(Database())
         return made[-1]
 
@@ -293,17 +296,17 @@ def test_a_service_of_the_manager_is_made_once_when_sixteen_threads_ask_at_once(
     plan, given = plan_of(services, database=Database), []
 
     def body() -> None:
-        all_asked.wait(10)
+        all_asked.wait(LIMIT)
         with plan.fill(run) as extra:
             given.append(extra["database"])
 
     threads = [threading.Thread(target=body) for _ in range(16)]
     for thread in threads:
         thread.start()
-    assert begun.wait(10)
+    assert begun.wait(LIMIT)
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(LIMIT)
     assert len(made) == 1
     assert given == made * 16
 
@@ -508,7 +511,7 @@ def test_an_async_service_learns_that_the_body_was_cancelled_and_closes_to_the_e
     async def main() -> None:
         inside = asyncio.Event()
         task = asyncio.create_task(body(inside))
-        await asyncio.wait_for(inside.wait(), 10)
+        await asyncio.wait_for(inside.wait(), LIMIT)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -22,6 +22,9 @@ from task.runs import Run, RunState, set_current_run
 
 _numbers = itertools.count()
 
+#: How long what will happen is waited for. Seconds; a machine may be held up for many.
+LIMIT = 60.0
+
 Load = Callable[[str], Any]
 
 
@@ -66,7 +69,7 @@ class Call:
         except BaseException as error:
             self.error = error
 
-    def end(self, limit: float = 10) -> Any:
+    def end(self, limit: float = LIMIT) -> Any:
         """Its result, or its exception; fails when that takes too long."""
         self._thread.join(limit)
         assert not self._thread.is_alive(), "the body did not end"
@@ -86,7 +89,7 @@ def _alive(number: int) -> bool:
     return False
 
 
-def _gone(number: int, limit: float = 5) -> bool:
+def _gone(number: int, limit: float = LIMIT) -> bool:
     """Whether a process has ended, after waiting for that at most *limit* seconds."""
     deadline = time.monotonic() + limit
     while _alive(number) and time.monotonic() < deadline:
@@ -108,12 +111,16 @@ def alive() -> Callable[[int], bool]:
 
 @pytest.fixture
 def gone() -> Callable[[int], bool]:
-    """Whether a process ends within five seconds."""
+    """Whether a process ends, after waiting for that."""
     return _gone
 
 
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    """After each test."""
+    """After each test; those of one that has failed are ended, and harm no other."""
+    before = set(process._alive)
     yield
-    assert process._alive == set()
+    left = process._alive - before
+    for child in left:
+        child.kill()
+    assert left == set()

@@ -20,6 +20,9 @@ Load = Callable[[str], Any]
 Wait = Callable[[Callable[[], bool]], None]
 Inside = Callable[..., Any]
 
+#: How long what will happen is waited for. Seconds.
+LIMIT = 60.0
+
 
 @pytest.fixture
 def pool() -> Iterator[concurrent.futures.Executor]:
@@ -90,14 +93,15 @@ def test_a_body_that_waits_for_a_thread_is_withdrawn(
     threads: concurrent.futures.Executor, run: Run, inside: Inside, wait_for: Wait
 ) -> None:
     release = threading.Event()
-    threads.submit(release.wait, 10)
-    call = inside(run, body_in(threads, lambda: "ran"), {})
-    wait_for(lambda: run.stopper is not None)
-    run.ask_to_stop()
-
-    with pytest.raises(RunCancelled, match="cancelled before its executor started it"):
-        call.end()
-    release.set()
+    threads.submit(release.wait, LIMIT)
+    try:
+        call = inside(run, body_in(threads, lambda: "ran"), {})
+        wait_for(lambda: run.stopper is not None)
+        run.ask_to_stop()
+        with pytest.raises(RunCancelled, match="cancelled before its executor started it"):
+            call.end()
+    finally:
+        release.set()
 
 
 def test_a_coroutine_in_a_thread_pool_is_cancelled(
@@ -112,7 +116,7 @@ def test_a_coroutine_in_a_thread_pool_is_cancelled(
         await asyncio.sleep(60)
 
     call = inside(run, body_in(threads, body), {})
-    assert begun.wait(5)
+    assert begun.wait(LIMIT)
     run.ask_to_stop()
 
     with pytest.raises(asyncio.CancelledError):
@@ -161,7 +165,7 @@ def test_a_body_in_a_process_pool_is_asked_to_stop(
 
         def body():
             current_run().update_progress(1)
-            while True:
+            for _ in range(12_000):  # else the pool of a test that fails would never be shut down
                 current_run().check_cancelled()
                 time.sleep(0.01)
     """)
@@ -269,6 +273,47 @@ def test_a_body_that_is_let_in_late_is_heard_however_short_it_is(
     monkeypatch.setattr(Visit, "enter", enter_late)
     inside(run, body_in(pool, module.body), {}).end()
     assert run.progress == 25
+
+
+def test_the_connection_of_a_body_is_not_closed_under_who_reads_from_it(
+    pool: concurrent.futures.Executor, load: Load, run: Run, inside: Inside
+) -> None:
+    """However late that is: its number could be that of the next connection by then."""
+    module = load("""
+        import os, threading, time
+        from multiprocessing.connection import Connection
+
+        receive = Connection._recv
+        same, known = [], threading.Event()
+
+        def node(handle):
+            try:
+                return os.fstat(handle).st_ino
+            except OSError:
+                return None
+
+        def read_late(handle, size):
+            if threading.current_thread().name == "task-stop-watch" and not known.is_set():
+                before = node(handle)
+                time.sleep(0.5)
+                same.append(before is not None and node(handle) == before)
+                known.set()
+            return os.read(handle, size)
+
+        def hold_up():
+            Connection._recv = lambda connection, size: receive(connection, size, read_late)
+
+        def short():
+            pass
+
+        def look():
+            known.wait(60)
+            return same[0]
+    """)
+    for body in (module.hold_up, module.short):
+        inside(run, body_in(pool, body), {}).end()
+
+    assert inside(run, body_in(pool, module.look), {}).end() is True
 
 
 def test_a_stranger_at_the_door_harms_nobody(

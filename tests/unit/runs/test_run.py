@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import itertools
 import platform
 import threading
+from typing import Any
 
 import pytest
+from virtual_processes import VirtualProcesses
 
-from task import Run, RunCancelled, RunState, TransitionError
+from task import Run, RunCancelled, RunState, TaskManager, TransitionError
 from task.runs import Run as RunFromItsModule
+from task.testing import VirtualClock
+
+#: So long is waited for what another thread does, on a machine that lets it wait. Seconds.
+LIMIT = 60.0
 
 NOON = datetime.datetime(2026, 5, 4, 12, tzinfo=datetime.UTC)
 
@@ -61,11 +68,11 @@ def test_wait_ends_with_the_run_and_not_before() -> None:
     run = Run("sample", "manual", NOON)
     assert not run.wait(0)
     waited: list[bool] = []
-    thread = threading.Thread(target=lambda: waited.append(run.wait(5)))
+    thread = threading.Thread(target=lambda: waited.append(run.wait(LIMIT)))
     thread.start()
     run.to(RunState.CANCELLED)
     run.ended()
-    thread.join(5)
+    thread.join(LIMIT)
     assert waited == [True]
     assert run.wait()
 
@@ -122,3 +129,53 @@ def test_a_run_that_ends_as_somebody_begins_to_wait_wakes_them() -> None:
     run = EndsWhenLookedAt("sample", "manual", NOON)
     run.add_done_callback(woken.append)
     assert woken == [run]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool, Any, str | None]]:
+    """What another thread would see at the moment in which a run is final: state, whether it ended, value, reason."""
+    told: list[tuple[str, bool, Any, str | None]] = []
+
+    def look(run: Run, name: str, value: Any) -> None:
+        object.__setattr__(run, name, value)
+        if name == "state" and value.final and hasattr(run, "finished_at"):  # else it is just being made
+            told.append((str(value), run.finished_at is not None, run.peek_value(), run.reason))
+
+    monkeypatch.setattr(Run, "__setattr__", look, raising=False)
+    return told
+
+
+def test_who_sees_a_final_state_sees_what_belongs_to_it(
+    any_store_url: str | None, clock: VirtualClock, seen: list[tuple[str, bool, Any, str | None]]
+) -> None:
+    async def lasting() -> None:
+        await asyncio.sleep(60)
+
+    with TaskManager([], store=any_store_url, clock=clock) as manager:
+        manager.add(lambda: 5, name="sample")
+        manager.add(lasting, name="lasting")
+        manager.trigger("sample")
+        manager.trigger("lasting").cancel("not today")
+        clock.advance(seconds=1)
+
+    assert set(seen) == {("succeeded", True, 5, None), ("cancelled", True, None, "not today")}
+    if manager.store.shared:
+        manager.store.close()
+
+
+def test_who_sees_that_a_run_in_another_process_is_final_sees_its_result(
+    processes: VirtualProcesses, clock: VirtualClock, seen: list[tuple[str, bool, Any, str | None]]
+) -> None:
+    asks, does = processes.make("one"), processes.make("other")
+    for process in (asks, does):
+        process.add("sample")
+    run = asks.manager.trigger("sample")
+    run.add_done_callback(lambda _: None)  # somebody waits for it
+    does.run()
+    clock.advance(seconds=5)
+    seen.clear()
+
+    asks.store._attention._follow_watched()  # as its thread does once a second
+
+    assert run.result(0) == "other"
+    assert set(seen) == {("succeeded", True, "other", None)}

