@@ -72,7 +72,7 @@ def client(modules: Path) -> Iterator[Any]:
                 processes=True,
                 n_workers=2,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 host="127.0.0.1",
                 silence_logs=50,
             ) as cluster,
@@ -352,7 +352,7 @@ CLUSTER = """
 import sys, distributed
 if __name__ == "__main__":
     cluster = distributed.LocalCluster(processes=False, n_workers=1, host="127.0.0.1", protocol="tcp",
-                                       dashboard_address=":0", silence_logs=50)
+                                       dashboard_address="127.0.0.1:0", silence_logs=50)
     print(cluster.scheduler_address, flush=True)
     sys.stdin.read()
 """
