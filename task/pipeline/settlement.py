@@ -142,8 +142,9 @@ class Settlement:
         """Repeat or finish; the callbacks that the outcome calls for. *over*: whether the body has ended."""
         if run.timer is not None and over:
             self.take_back(run)
-        if over and (run.attempt != attempt or run.state is not RUNNING):
-            self._too_late(binding, run, _state_of(run, failure))
+        if run.attempt != attempt or run.state is not RUNNING:  # what it came to must not be written over
+            if over:
+                self._too_late(binding, run, _state_of(run, failure))
             return ()
         if failure is None and run.asked is None and binding.spec.policy.retry is None:  # the common case
             return self._finish(binding, run, attempt, SUCCEEDED, result, None, over)

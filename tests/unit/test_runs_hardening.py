@@ -285,6 +285,21 @@ def test_a_body_that_ends_just_when_it_overruns_gets_its_next_attempt(
         assert not run.overrunning
 
 
+def test_a_time_that_is_found_to_be_up_too_late_changes_nothing_of_what_the_run_came_to(manager: TaskManager) -> None:
+    def body() -> int:
+        if current_run().attempt == 1:
+            raise ValueError("the first time")
+        return current_run().attempt
+
+    sample = manager.add(body, name="sample", threaded=True, timeout=5, retry=1)
+    with manager:
+        run = sample.trigger()
+        manager.clock.advance(seconds=10)
+        error = run.error
+        sample.binding.pipeline.settlement.overran(sample.binding, run, 1)
+        assert (str(run.state), run.result(0), run.error) == ("succeeded", 2, error)
+
+
 def test_a_time_that_is_up_is_recorded_before_the_next_body_takes_the_place(wait_for: Wait) -> None:
     pool, gate, order = ThreadPool("sample", 1), threading.Event(), []
     run, next_run, began, done = a_run(), a_run(), threading.Event(), threading.Event()
